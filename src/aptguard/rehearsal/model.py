@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a rehearsal is asked to do and what it says afterwards; standard library only.
+
+The helper process that rehearses runs without site packages, so nothing here may import them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from aptguard.changes.model import Change
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one rehearsal: seconds, bytes, counts."""
+
+    seconds: float = 120.0
+    leftover_seconds: float = 3.0  # for processes that outlive their script
+    upper_bytes: int = 1 << 30
+    upper_inodes: int = 1_000_000
+    memory_bytes: int = 2 << 30
+    processes: int = 1024
+    output_bytes: int = 1 << 20
+    changes: int = 500_000
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One call of dpkg, as apt will make it; ``argv[0]`` is a path. ``triggers``: it runs triggers only."""
+
+    argv: tuple[bytes, ...]
+    triggers: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RehearsalRequest:
+    """All that the helper process needs to know.
+
+    ``environment``, ``cwd`` and ``umask`` are the ones the scripts will really have. ``collect`` are
+    files and directories whose content after the run is wanted (a directory: each regular file directly
+    in it). ``masked`` are files that must look absent inside (the guard's own hook configuration).
+    ``stop_patterns`` are path prefixes whose first deletion makes the outcome certain: the run ends a short
+    grace after it (empty: never).
+    """
+
+    steps: tuple[Step, ...]
+    environment: dict[bytes, bytes]
+    cwd: bytes = b"/"
+    umask: int = 0o022
+    limits: Limits = field(default_factory=Limits)
+    collect: tuple[bytes, ...] = ()
+    masked: tuple[bytes, ...] = ()
+    stop_patterns: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """How one call ended: ``status`` as waitpid(2) gave it, converted by waitstatus_to_exitcode."""
+
+    argv: tuple[bytes, ...]
+    status: int | None  # None: not reached, or cut off
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Something that could not be rehearsed or covered, and why; one of these forbids ``allow``.
+
+    ``path`` is set where it concerns a place (an uncovered mount).
+    """
+
+    what: str
+    reason: str
+    path: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """Something attempted beyond files: ``kind`` is socket, network, signal, service, mount, device, ..."""
+
+    kind: str
+    detail: str
+    cause: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RehearsalResult:
+    """What happened in a rehearsal.
+
+    ``complete`` is False when the run was cut off (deadline, early stop, a limit); the changes then are what
+    had happened so far. ``collected`` has None for a file that is not there afterwards. ``output`` is the
+    tail of what dpkg and the scripts wrote. ``timing`` is in seconds by stage. ``notes`` are facts for the
+    report that are no unknowns (for example that attribution fell back to the package).
+    """
+
+    steps: tuple[StepResult, ...]
+    changes: tuple[Change, ...]
+    complete: bool
+    collected: dict[bytes, bytes | None] = field(default_factory=dict)
+    unknowns: tuple[Unknown, ...] = ()
+    effects: tuple[Effect, ...] = ()
+    notes: tuple[str, ...] = ()
+    output: bytes = b""
+    timing: dict[str, float] = field(default_factory=dict)
