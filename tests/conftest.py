@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules for all tests: what they may need, and that a skip is a failure where everything must work."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+for _directory in (HERE, os.path.join(os.path.dirname(HERE), "src")):
+    if _directory not in sys.path:
+        sys.path.insert(0, _directory)
+
+from testbed import features  # noqa: E402
+
+NEEDS = {"needs_root": features.missing_root, "needs_guest": features.missing_guest}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs_root: makes namespaces and overlays, as root")
+    config.addinivalue_line("markers", "needs_guest: boots a throw-away Debian")
+
+
+def skip_for_missing(need: str) -> None:
+    """Skip the running test, naming the feature, if this machine has not got what it needs."""
+    reason = NEEDS[need]()
+    if reason:
+        pytest.skip(reason)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for need in NEEDS:
+        if item.get_closest_marker(need) or need in getattr(item, "fixturenames", ()):
+            skip_for_missing(need)
+
+
+@pytest.fixture(scope="session")
+def needs_root() -> None:
+    """For a test or fixture that makes namespaces and overlays, as root."""
+    skip_for_missing("needs_root")
+
+
+@pytest.fixture(scope="session")
+def needs_guest() -> None:
+    """For a test or fixture that boots a throw-away Debian."""
+    skip_for_missing("needs_guest")
+
+
+def _failed_if_skipped(report: Any) -> None:
+    """Turn a skip into a failure that keeps the reason; an expected failure is no skip."""
+    if report.skipped and features.must_work() and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"{features.MUST_WORK}=1, but this was skipped. {reason}"
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
+    outcome = yield
+    _failed_if_skipped(outcome.get_result())
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, None]:
+    outcome = yield
+    _failed_if_skipped(outcome.get_result())

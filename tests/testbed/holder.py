@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PID 1 of the namespaces that one guest lives in: mounts its root, starts it, and takes it all down.
+
+Run by guest.py through unshare(1). Every mount is made in a mount namespace and every process lives
+in a PID namespace of this process, so that its end, even by SIGKILL, leaves neither. It ends when
+its standard input is closed, and the kernel closes that when the tests are gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+from typing import Any
+
+# Real machines let root use fanotify and file handles; the container's filter would not.
+SYSTEM_CALLS = "fanotify_init fanotify_mark name_to_handle_at open_by_handle_at"
+
+
+def mount(kind: str, where: str, options: str = "") -> None:
+    """Mount one file system, or raise RuntimeError with what mount(8) said."""
+    command = ["mount", "-t", kind, kind, where, *(["-o", options] if options else [])]
+    tried = subprocess.run(command, capture_output=True, text=True, check=False)
+    if tried.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)}: {tried.stderr.strip()}")
+
+
+def make_root(spec: dict[str, Any]) -> str:
+    """Mount or copy the root file system of the guest and return its path."""
+    work = spec["work"]
+    mount("tmpfs", work, "mode=0755")
+    root = f"{work}/root"
+    os.mkdir(root)
+    layers = ":".join(spec["layers"])
+    # Layers are the uppers of earlier overlays: nothing may depend on extended features in them.
+    plain = "index=off,redirect_dir=nofollow,metacopy=off"
+    if spec["copy"]:
+        mount("overlay", root, f"{plain},lowerdir={layers}:{spec['empty']}")
+        subprocess.run(["cp", "-a", "--reflink=auto", f"{root}/.", spec["copy"]], check=True)
+        return str(spec["copy"])
+    upper, workdir = spec["upper"] or f"{work}/upper", spec["workdir"] or f"{work}/work"
+    for directory in (upper, workdir):
+        os.makedirs(directory, mode=0o755, exist_ok=True)
+    mount("overlay", root, f"{plain},lowerdir={layers},upperdir={upper},workdir={workdir}")
+    return root
+
+
+def start(spec: dict[str, Any], root: str) -> subprocess.Popen[bytes]:
+    """Start systemd-nspawn on the root; its console goes into a file beside it."""
+    if os.path.exists("/etc/resolv.conf"):
+        target = f"{root}/etc/resolv.conf"
+        if os.path.lexists(target):
+            os.unlink(target)
+        shutil.copyfile("/etc/resolv.conf", target)
+    # nspawn wants a tmpfs of its own here; /run is a plain directory where PID 1 is not systemd.
+    os.makedirs("/run/systemd/nspawn", exist_ok=True)
+    mount("tmpfs", "/run/systemd/nspawn", "mode=0755")
+    command = [
+        "systemd-nspawn",
+        "--quiet",
+        "--register=no",
+        "--keep-unit",
+        f"--machine={spec['machine']}",
+        f"--hostname={spec['hostname']}",
+        f"--directory={root}",
+        "--console=pipe",
+        "--resolv-conf=off",
+        "--timezone=off",
+        "--link-journal=no",
+        f"--system-call-filter={SYSTEM_CALLS}",
+        *spec["arguments"],
+    ]
+    with open(f"{spec['work']}/console", "wb") as console:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=console,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
+        )
+
+
+def end(spec: dict[str, Any]) -> None:
+    """Kill all that lives in this PID namespace and delete the copy, if there is one."""
+    try:
+        os.kill(-1, signal.SIGKILL)
+        while True:
+            os.wait()
+    except (ProcessLookupError, ChildProcessError):
+        pass
+    if spec["copy"]:
+        subprocess.run(["rm", "-rf", "--one-file-system", spec["copy"]], check=False)
+
+
+def main() -> int:
+    spec: dict[str, Any] = json.loads(sys.argv[1])
+    try:
+        try:
+            nspawn = start(spec, make_root(spec))
+        except (OSError, RuntimeError, subprocess.CalledProcessError) as problem:
+            print(json.dumps({"error": str(problem)}), flush=True)
+            return 1
+        print(json.dumps({"started": True}), flush=True)
+        while nspawn.poll() is None:
+            readable, _, _ = select.select([sys.stdin], [], [], 0.2)
+            if readable and not os.read(sys.stdin.fileno(), 1):
+                break
+        return 0
+    finally:
+        end(spec)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
