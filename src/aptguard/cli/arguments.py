@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line: words, options and the help for each command."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+from typing import NoReturn
+
+from aptguard import __version__
+
+OPERATIONS = ("remove", "purge", "install", "upgrade", "full-upgrade", "autoremove")
+_DURATION = re.compile(r"([0-9]+)\s*(s|sec|m|min|h|d)?")
+_UNITS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, None: 60}
+_LONGEST_SECONDS = 30 * 86400
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one sentence and, where a word is close, the right one."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the sentence and exit with 2, wrong usage."""
+        match = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+        if match:
+            words = [word.strip(" '") for word in match.group(2).split(",")]
+            near = difflib.get_close_matches(match.group(1), words, 1)
+            hint = f"did you mean '{near[0]}'?" if near else f"it takes {', '.join(words)}."
+            message = f"'{match.group(1)}' is not known; {hint}"
+        self.exit(2, f"aptguard: {message} See: {self.prog} --help\n")
+
+
+def duration(text: str) -> int:
+    """Return the seconds in ``30s``, ``15min``, ``2h`` or ``1d`` (a bare number is minutes).
+
+    Raises argparse.ArgumentTypeError with a sentence.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    seconds = int(match.group(1)) * _UNITS[match.group(2)] if match and len(match.group(1)) < 10 else 0
+    if not 0 < seconds <= _LONGEST_SECONDS:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is no duration between one second and 30 days; write 15min, 2h or 1d."
+        )
+    return seconds
+
+
+def make_parser() -> Parser:
+    """Return the parser of all commands; the chosen command's name is in ``command``."""
+    parser = Parser(
+        prog="aptguard",
+        description="Rehearses each apt and dpkg transaction and blocks the ones that would do harm.",
+        epilog="Example: aptguard check purge postgresql-15",
+    )
+    parser.add_argument("--version", action="version", version=f"aptguard {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+    _add(commands, "status", "is the guard live, and what can it not cover here", "aptguard status")
+    check = _add(commands, "check", "rehearse what apt would do; change nothing", "aptguard check purge foo")
+    check.add_argument("operation", choices=OPERATIONS, metavar="OPERATION", help=", ".join(OPERATIONS))
+    check.add_argument("names", nargs="*", metavar="PKG|FILE.deb", help="as apt-get takes them")
+    check.add_argument("--changes", action="store_true", help="list each changed path")
+    log = _add(commands, "log", "what was judged, newest first", "aptguard log --verdict block")
+    log.add_argument("-n", type=int, default=20, dest="limit", metavar="N", help="at most N (20)")
+    log.add_argument("--since", type=duration, metavar="TIME", help="only the last TIME (2h, 7d)")
+    log.add_argument(
+        "--verdict", choices=("allow", "block", "unknown"), metavar="V", help="allow, block, unknown"
+    )
+    log.add_argument("--package", metavar="PKG", help="only transactions with this package")
+    log.add_argument("--path", metavar="PATH", help="only transactions that would change this path")
+    show = _add(commands, "show", "one transaction in full", "aptguard show 7F3K-92QX")
+    show.add_argument("id", metavar="ID")
+    show.add_argument("--changes", action="store_true", help="list each changed path")
+    _add_override(commands)
+    pause = _add(
+        commands,
+        "pause",
+        "switch blocking off for a while, loudly",
+        'aptguard pause --for 30min --reason "x"',
+    )
+    pause.add_argument(
+        "--for", type=duration, required=True, dest="seconds", metavar="TIME", help="30min, 2h"
+    )
+    pause.add_argument("--reason", required=True, metavar="TEXT")
+    _add(commands, "resume", "end the pause", "aptguard resume")
+    _add_policy(commands)
+    _add(
+        commands,
+        "selftest",
+        "rehearse a booby-trapped package: it must be blocked",
+        "aptguard selftest",
+    )
+    return parser
+
+
+def _add_override(commands: argparse._SubParsersAction[Parser]) -> None:
+    override = _add(
+        commands,
+        "override",
+        "let one blocked transaction through, once",
+        'aptguard override 7F3K-92QX --reason "ticket 123"',
+    )
+    override.add_argument("id", nargs="?", metavar="ID")
+    override.add_argument("--reason", metavar="TEXT", help="why; it goes on the record")
+    override.add_argument(
+        "--for", type=duration, dest="seconds", metavar="TIME", help="how long it holds (15min)"
+    )
+    override.add_argument("--list", action="store_true", help="list the overrides")
+    override.add_argument("--revoke", metavar="ID", help="take one back")
+
+
+def _add_policy(commands: argparse._SubParsersAction[Parser]) -> None:
+    policy = _add(commands, "policy", "the rules: show, test, check", "aptguard policy test /srv/www")
+    actions = policy.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=Parser)
+    _add(actions, "show", "the rules in force and where they are written", "aptguard policy show")
+    test = _add(actions, "test", "which rule speaks for a path, and why", "aptguard policy test /etc/fstab")
+    test.add_argument("paths", nargs="+", metavar="PATH")
+    check = _add(actions, "check", "is a policy file valid", "aptguard policy check my.toml")
+    check.add_argument("files", nargs="*", metavar="FILE")
+
+
+def _add(commands: argparse._SubParsersAction[Parser], name: str, summary: str, example: str) -> Parser:
+    parser = commands.add_parser(name, help=summary, description=summary + ".", epilog=f"Example: {example}")
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    return parser

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a command reaches the guard: through the daemon's socket, or the same engine in this process."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from aptguard.daemon.client import Unreachable, call
+from aptguard.guard.errors import GuardError
+
+
+class Connection:
+    """Calls the guard's methods; ``through_daemon`` tells afterwards which way the last one went."""
+
+    def __init__(self) -> None:
+        self.through_daemon = False
+
+    def call(
+        self,
+        method: str,
+        parameters: dict[str, Any],
+        *,
+        progress: Callable[[str], None] | None = None,
+    ) -> dict[str, Any]:
+        """Return the reply to ``method``.
+
+        Raises GuardError when the guard refuses, PermissionError when neither way is open to this user.
+        """
+        try:
+            reply = call(method, parameters, progress=progress)
+            self.through_daemon = True
+            return reply
+        except Unreachable:
+            self.through_daemon = False
+        if os.geteuid() != 0:
+            raise PermissionError("The guard answers root only: run the command with sudo.")
+        from aptguard.guard.peer import own_process
+        from aptguard.guard.service import Guard
+
+        return Guard().dispatch(
+            method, parameters, peer=own_process(), progress=progress, cancelled=threading.Event()
+        )
+
+
+def fail(error: Exception) -> int:
+    """Print ``error`` as one sentence on stderr and return the exit code that goes with it."""
+    usage = isinstance(error, GuardError) and error.name in (
+        "InvalidParameter",
+        "NoSuchTransaction",
+        "NoSuchOverride",
+        "NotBlocked",
+    )
+    print(f"aptguard: {error}", file=sys.stderr)
+    return 2 if usage else 1

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command ``aptguard``.
+
+Exit codes: 0 fine or allowed, 1 aptguard itself failed, 2 wrong usage or invalid input, 3 the guard is off,
+10 blocked, 11 unknown; ``status`` exits with 1 when degraded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from aptguard.cli.arguments import make_parser
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = make_parser().parse_args(words)
+    try:
+        code = _command(arguments)(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (head, a pager) has seen enough; Python's own flush at exit must not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("aptguard: interrupted; nothing was changed.", file=sys.stderr)
+        return 1
+    except Exception as error:
+        from aptguard.cli.connection import fail
+
+        return fail(error)
+    return code
+
+
+def _command(arguments: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
+    match arguments.command:
+        case "status" | "selftest":
+            from aptguard.cli import health
+
+            return health.status if arguments.command == "status" else health.selftest
+        case "check" | "log" | "show":
+            from aptguard.cli import verdicts
+
+            return {"check": verdicts.check, "log": verdicts.log, "show": verdicts.show}[arguments.command]
+        case "policy":
+            from aptguard.cli import rules
+
+            return {"show": rules.show, "test": rules.test, "check": rules.check}[arguments.action]
+        case _:
+            from aptguard.cli import switches
+
+            return {
+                "override": switches.override,
+                "pause": switches.pause,
+                "resume": switches.resume,
+            }[arguments.command]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The commands check, log and show."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import Any, assert_never
+
+from aptguard.cli.connection import Connection
+from aptguard.cli.output import clear_live_line, live_line, print_json, stdout_style
+from aptguard.policy.finding import Verdict
+from aptguard.report.details import details
+from aptguard.report.machine import report_as_plain
+from aptguard.report.model import Report
+from aptguard.serialization import from_plain
+from aptguard.shown import shown
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Rehearse the plan that apt would make: 0 allow, 10 block, 11 unknown."""
+    names = [os.path.abspath(name) if os.path.isfile(name) else name for name in arguments.names]
+    takes_names = arguments.operation in ("remove", "purge", "install")
+    if takes_names and not names:
+        print(f"aptguard: check {arguments.operation} needs at least one package.", file=sys.stderr)
+        return 2
+    parameters: dict[str, Any] = {
+        "operation": arguments.operation,
+        "names": names,
+        "environment": dict(os.environ),
+        "cwd": os.getcwd(),
+        "umask": _umask(),
+    }
+    reply = Connection().call("Check", parameters, progress=None if arguments.json else live_line())
+    clear_live_line()
+    if reply.get("report") is None:
+        if arguments.json:
+            print_json({"verdict": "allow", "transaction": {"items": []}, "findings": [], "unknowns": []})
+        else:
+            print("apt would do nothing.")
+        return 0
+    report = from_plain(Report, reply["report"])
+    _print_report(report, arguments)
+    match report.verdict:
+        case Verdict.ALLOW:
+            return 0
+        case Verdict.BLOCK:
+            return 10
+        case Verdict.UNKNOWN:
+            return 11
+        case _:
+            assert_never(report.verdict)
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """Print one transaction in full."""
+    reply = Connection().call("Show", {"id": arguments.id})
+    report = from_plain(Report, reply["report"])
+    overrides = reply.get("overrides", [])
+    if arguments.json:
+        print_json({**report_as_plain(report, changes=arguments.changes), "overrides": overrides})
+        return 0
+    _print_report(report, arguments)
+    for override in overrides:
+        print(f"override: {override['state']}, {shown(override['reason'])}")
+    return 0
+
+
+def log(arguments: argparse.Namespace) -> int:
+    """Print what was judged, the newest first."""
+    parameters: dict[str, Any] = {
+        name: value
+        for name in ("since", "verdict", "package", "path", "limit")
+        if (value := getattr(arguments, name)) is not None
+    }
+    reports = Connection().call("Log", parameters)["reports"]
+    if arguments.json:
+        print_json({"transactions": reports})
+        return 0
+    if not reports:
+        print("Nothing on record that fits.")
+    for summary in reports:
+        items = ", ".join(summary["items"][:3])
+        more = len(summary["items"]) - 3
+        rest = f" and {more} more" if more > 0 else ""
+        verdict = summary["verdict"]
+        line = f"{summary['time']}  {summary['id']}  {verdict:<7}  {summary['user']}  {items}{rest}"
+        print(stdout_style().fit(shown(line)))
+    return 0
+
+
+def _print_report(report: Report, arguments: argparse.Namespace) -> None:
+    if arguments.json:
+        print_json(report_as_plain(report, changes=arguments.changes))
+    else:
+        print(details(report, stdout_style(), changes=arguments.changes), end="")
+
+
+def _umask() -> int:
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The answer to a judged transaction: override, pause and mode applied, record and alert made."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, assert_never
+
+from aptguard.alerts.events import event_from_report
+from aptguard.guard.decision import Outcome, decide
+from aptguard.guard.state import GuardState
+from aptguard.ledger.override import Override, Pause, findings_digest
+from aptguard.policy.finding import Verdict
+from aptguard.policy.model import Policy
+from aptguard.report import text
+from aptguard.report.model import Report
+from aptguard.report.style import Style
+
+REFUSED = 10
+
+
+def admit(state: GuardState, report: Report, policy: Policy, *, run: str, style: Style) -> dict[str, Any]:
+    """Record ``report``, send its event and return the hook's reply: exit, text, verdict, outcome, id.
+
+    ``run`` names the run of the package manager; an override that lets it pass is used up when that run
+    has ended, not now.
+    """
+    state.end_what_is_over()
+    now = time.time()
+    override = _override(state, report, run, now) if report.verdict is not Verdict.ALLOW else None
+    pause = state.in_ledger(lambda ledger: ledger.pause(now), None)
+    outcome = decide(
+        report.verdict,
+        report.transaction,
+        mode=policy.mode,
+        when_unable=policy.when_unable,
+        overridden=override is not None,
+        paused=pause is not None,
+    )
+    state.in_ledger(lambda ledger: ledger.record(report), None)
+    state.send(event_from_report(report, outcome.value, override=override, pause=pause))
+    return {
+        "exit": 0 if outcome.passes else REFUSED,
+        "text": _text(outcome, report, policy, style, override, pause),
+        "verdict": report.verdict.value,
+        "outcome": outcome.value,
+        "id": report.id,
+    }
+
+
+def _override(state: GuardState, report: Report, run: str, now: float) -> Override | None:
+    digest = findings_digest(report.findings, report.unknowns)
+    override = state.in_ledger(
+        lambda ledger: ledger.override_for(report.fingerprint, digest, now),
+        None,
+    )
+    if override is None:
+        return None
+    applied = state.in_ledger(lambda ledger: ledger.apply_override(override.number, run=run, now=now), False)
+    return override if applied else None
+
+
+def _text(
+    outcome: Outcome,
+    report: Report,
+    policy: Policy,
+    style: Style,
+    override: Override | None,
+    pause: Pause | None,
+) -> str:
+    match outcome:
+        case Outcome.PASS:
+            return text.passed_with_warnings(report, style) if report.findings else ""
+        case Outcome.PASS_WITH_DOUBTS:
+            return text.passed_with_doubts(report, style)
+        case Outcome.PASS_BY_OVERRIDE:
+            assert override is not None
+            who = override.grantor.sudo_user or f"uid {override.grantor.uid}"
+            return text.passed_by_override(report, style, override.reason, who)
+        case Outcome.PASS_WHILE_PAUSED:
+            assert pause is not None
+            return text.passed_while_paused(report, style, pause.until)
+        case Outcome.PASS_IN_REPORT_MODE:
+            return text.passed_in_report_mode(report, style)
+        case Outcome.STOP | Outcome.STOP_BY_DOUBTS:
+            return text.refusal(
+                report,
+                style,
+                override_minutes=policy.limits.override_minutes,
+                by_unknown=outcome is Outcome.STOP_BY_DOUBTS,
+            )
+        case _:
+            assert_never(outcome)

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a verdict to what apt is told. Pure.
+
+The verdict says what was found; whether a transaction goes on also depends on the mode, a pause, an
+override, and on what the policy wants done when the verdict is unknown.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import assert_never
+
+from aptguard.policy.finding import Verdict
+from aptguard.policy.model import Mode, WhenUnable
+from aptguard.transaction.model import Transaction
+
+OWN_PACKAGE = "aptguard"
+
+
+class Outcome(Enum):
+    """What becomes of a judged transaction."""
+
+    PASS = "pass"
+    PASS_WITH_DOUBTS = "pass with doubts"
+    PASS_BY_OVERRIDE = "pass by override"
+    PASS_WHILE_PAUSED = "pass while paused"
+    PASS_IN_REPORT_MODE = "pass in report mode"
+    STOP = "stop"
+    STOP_BY_DOUBTS = "stop by doubts"
+
+    @property
+    def passes(self) -> bool:
+        """Whether apt may go on."""
+        return self not in (Outcome.STOP, Outcome.STOP_BY_DOUBTS)
+
+
+def decide(
+    verdict: Verdict,
+    transaction: Transaction,
+    *,
+    mode: Mode,
+    when_unable: WhenUnable,
+    overridden: bool,
+    paused: bool,
+) -> Outcome:
+    """Return what becomes of the transaction."""
+    match verdict:
+        case Verdict.ALLOW:
+            return Outcome.PASS
+        case Verdict.BLOCK:
+            refusal = Outcome.STOP
+        case Verdict.UNKNOWN:
+            if not stops_when_unable(transaction, when_unable):
+                return Outcome.PASS_WITH_DOUBTS
+            refusal = Outcome.STOP_BY_DOUBTS
+        case _:
+            assert_never(verdict)
+    if mode is Mode.REPORT:
+        return Outcome.PASS_IN_REPORT_MODE
+    if overridden:
+        return Outcome.PASS_BY_OVERRIDE
+    if paused:
+        return Outcome.PASS_WHILE_PAUSED
+    return refusal
+
+
+def stops_when_unable(transaction: Transaction, when_unable: WhenUnable) -> bool:
+    """Return whether an unknown verdict stops this transaction.
+
+    The removal of aptguard by itself never stops for want of a verdict: a guard that cannot judge must
+    not keep the administrator from taking it away.
+    """
+    if transaction.items and all(
+        item.package == OWN_PACKAGE and item.action.takes_away for item in transaction.items
+    ):
+        return False
+    match when_unable:
+        case WhenUnable.ALLOW:
+            return False
+        case WhenUnable.BLOCK:
+            return True
+        case WhenUnable.CAUTIOUS:
+            return bool(transaction.takes_away)
+        case _:
+            assert_never(when_unable)

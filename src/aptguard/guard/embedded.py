@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine without a daemon: one request on stdin, replies as JSON lines on stdout.
+
+For the hook where no daemon can be reached (no systemd, a container, a rescue shell). Run as
+``/usr/bin/python3 -I -m aptguard.guard.embedded``. Exit code 0 when a reply was given.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+from aptguard.guard.errors import GuardError
+from aptguard.guard.peer import Peer
+from aptguard.guard.service import Guard
+
+
+def main() -> int:
+    """Answer the one request on stdin."""
+    try:
+        request = json.loads(sys.stdin.buffer.read())
+        method, parameters = request["method"], request["parameters"]
+    except (ValueError, KeyError, TypeError) as error:
+        print(f"aptguard: the request on stdin is not what the hook sends: {error}", file=sys.stderr)
+        return 2
+    peer = Peer(pid=os.getppid(), uid=os.getuid(), gid=os.getgid())
+    try:
+        reply = Guard().dispatch(
+            method, parameters, peer=peer, progress=lambda text: _say({"progress": text})
+        )
+    except GuardError as error:
+        _say({"error": error.name, "message": error.message})
+        return 1
+    _say(reply)
+    return 0
+
+
+def _say_progress(text: str) -> None:
+    _say({"progress": text})
+
+
+def _say(message: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One transaction from its plan to its report: rehearse, gather facts, judge.
+
+Whatever fails on the way makes the verdict ``unknown`` with the reason; nothing that fails here may
+raise to the caller, and nothing may end in ``allow``.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+
+from aptguard.host.dpkg_database import DpkgDatabase
+from aptguard.host.gather import files_to_collect, gather_facts
+from aptguard.policy.facts import Facts
+from aptguard.policy.finding import Judgement, Verdict
+from aptguard.policy.judge import judge, stop_prefixes
+from aptguard.policy.model import Policy
+from aptguard.rehearsal.dpkg_sequence import steps
+from aptguard.rehearsal.model import Limits, RehearsalRequest, RehearsalResult, Unknown
+from aptguard.rehearsal.rehearse import rehearse
+from aptguard.report.build import build_report
+from aptguard.report.model import Report
+from aptguard.transaction.archive_digest import archive_digests
+from aptguard.transaction.fingerprint import fingerprint
+from aptguard.transaction.model import Caller, Transaction
+
+_GUARD_FILES = (b"/etc/dpkg/dpkg.cfg.d/aptguard", b"/etc/apt/apt.conf.d/05aptguard")
+
+
+class Stopwatch:
+    """Seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time spent inside to the stage ``name``."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
+
+
+def examine(
+    transaction: Transaction,
+    caller: Caller,
+    policy: Policy,
+    *,
+    database: DpkgDatabase,
+    progress: Callable[[str], None] | None = None,
+    mount_namespace: int | None = None,
+) -> Report:
+    """Return the report on ``transaction``; never raises for anything that the transaction can cause.
+
+    ``mount_namespace`` is a descriptor of the caller's mount namespace (namespaces(7)), which the
+    rehearsal enters first, so that it sees the machine as the real run will.
+    """
+    stopwatch = Stopwatch()
+    digests: dict[bytes, str] = {}
+    result = RehearsalResult(steps=(), changes=(), complete=False)
+    facts = Facts()
+    try:
+        with stopwatch.stage("digest"):
+            archives = [item.archive for item in transaction.items if item.archive is not None]
+            digests = dict(archive_digests(archives))
+        with stopwatch.stage("prepare"):
+            request = _request(transaction, caller, policy, database)
+        with stopwatch.stage("rehearse"):
+            result = rehearse(request, progress=progress, mount_namespace=mount_namespace)
+        with stopwatch.stage("facts"):
+            facts = gather_facts(transaction, result, database)
+        with stopwatch.stage("judge"):
+            judgement = judge(transaction, result, facts, policy, date.today())
+    except Exception as error:
+        failed = Unknown("the examination", str(error) or type(error).__name__)
+        judgement = Judgement(Verdict.UNKNOWN, (), (*result.unknowns, failed))
+    return build_report(
+        transaction,
+        caller,
+        result,
+        facts,
+        judgement,
+        fingerprint=fingerprint(transaction, digests),
+        time=time.time(),
+        host=socket.gethostname(),
+        mode=policy.mode.value,
+        timing={**stopwatch.seconds, **{f"rehearse.{k}": v for k, v in result.timing.items()}},
+    )
+
+
+def _request(
+    transaction: Transaction, caller: Caller, policy: Policy, database: DpkgDatabase
+) -> RehearsalRequest:
+    environment = dict(caller.environment)
+    if transaction.script_path is not None:
+        environment[b"PATH"] = transaction.script_path
+    return RehearsalRequest(
+        steps=steps(transaction, triggers=policy.rehearse_triggers),
+        environment=environment,
+        cwd=caller.cwd,
+        umask=caller.umask,
+        limits=Limits(
+            seconds=float(policy.limits.seconds),
+            upper_bytes=policy.limits.upper_mib << 20,
+            memory_bytes=policy.limits.memory_mib << 20,
+            processes=policy.limits.processes,
+            changes=policy.limits.changes,
+        ),
+        collect=files_to_collect(transaction, database),
+        masked=_GUARD_FILES,
+        stop_patterns=stop_prefixes(policy),
+    )

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the hooks ask: JudgeApt, Announce, Finish; and Check, which asks the same without a hook."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aptguard.alerts.events import override_event, unreadable_event
+from aptguard.guard.admission import REFUSED, admit
+from aptguard.guard.caller import caller_from_request
+from aptguard.guard.errors import GuardError
+from aptguard.guard.examination import examine
+from aptguard.guard.peer import Peer
+from aptguard.guard.plan import OPERATIONS, capture_plan
+from aptguard.guard.state import GuardState
+from aptguard.host.dpkg_database import DpkgDatabase
+from aptguard.policy.model import Policy
+from aptguard.report.model import Report
+from aptguard.report.quantity import moment
+from aptguard.report.style import Style
+from aptguard.serialization import to_plain
+from aptguard.shown import shown
+from aptguard.transaction.apt_protocol import (
+    ProtocolError,
+    foreign_root,
+    read_apt_input,
+    transaction_from_apt,
+)
+from aptguard.transaction.model import Transaction
+
+Progress = Callable[[str], None] | None
+
+
+def judge_apt(
+    state: GuardState, parameters: Mapping[str, Any], peer: Peer, progress: Progress
+) -> dict[str, Any]:
+    """Return the answer to apt's Pre-Install-Pkgs hook."""
+    style = _style(parameters)
+    argv = _words(parameters, "frontend")
+    try:
+        apt_input = read_apt_input(_decoded(parameters))
+    except ProtocolError as error:
+        return _unreadable(state, f"apt's message to its hook cannot be read: {error}", style)
+    if foreign_root(apt_input.configuration, is_this_root=_is_this_root) is not None:
+        return {"exit": 0, "text": "", "verdict": "", "outcome": "not this machine", "id": ""}
+    loaded = state.policy()
+    database = DpkgDatabase()
+    try:
+        names = frozenset(item.package for item in apt_input.items)
+        transaction = transaction_from_apt(apt_input, database.states(names), argv)
+        caller = caller_from_request(parameters, pid=peer.pid, uid=peer.uid)
+    except Exception as error:
+        return _unreadable(state, f"The transaction cannot be prepared: {error}", style)
+    report = examine(
+        transaction,
+        caller,
+        loaded.policy,
+        database=database,
+        progress=progress,
+        mount_namespace=peer.mount_namespace,
+    )
+    return admit(state, report, loaded.policy, run=_run(parameters, peer), style=style)
+
+
+def announce(state: GuardState, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the answer to DPkg::Pre-Invoke: a line when blocking is paused, else nothing."""
+    state.end_what_is_over()
+    pause = state.in_ledger(lambda ledger: ledger.pause(time.time()), None)
+    text = ""
+    if pause is not None:
+        text = f"aptguard: PAUSED until {moment(pause.until)} ({shown(pause.reason)}): nothing is blocked\n"
+    return {"exit": 0, "text": _style(parameters).fit(text)}
+
+
+def finish(state: GuardState, parameters: Mapping[str, Any], peer: Peer) -> dict[str, Any]:
+    """Use up the overrides that were applied in the run which has just ended (DPkg::Post-Invoke)."""
+    run = _run(parameters, peer)
+    used = state.in_ledger(lambda ledger: ledger.mark_overrides_used(run=run, now=time.time()), ())
+    for override in used:
+        state.send(override_event("override-used", override))
+    return {"exit": 0, "text": ""}
+
+
+def check(state: GuardState, parameters: Mapping[str, Any], peer: Peer, progress: Progress) -> dict[str, Any]:
+    """Rehearse the plan that apt would make; return ``{"report": ...}``, or ``{"report": None}`` for no plan.
+
+    Raises GuardError ``InvalidParameter`` or ``CannotPlan``.
+    """
+    operation, names = parameters.get("operation"), _words(parameters, "names")
+    if operation not in OPERATIONS:
+        raise GuardError("InvalidParameter", f"check takes one of {', '.join(OPERATIONS)}.")
+    environment = parameters.get("environment")
+    loaded = state.policy()
+    plan = capture_plan(operation, names, environment if isinstance(environment, dict) else os.environ)
+    if plan is None:
+        return {"report": None}
+    database = DpkgDatabase()
+    try:
+        apt_input = read_apt_input(plan)
+        names_in_plan = frozenset(item.package for item in apt_input.items)
+        transaction = _asked_as(
+            transaction_from_apt(apt_input, database.states(names_in_plan)),
+            " ".join(["apt-get", operation, *names]),
+        )
+        caller = caller_from_request(parameters, pid=peer.pid, uid=peer.uid)
+    except (ProtocolError, ValueError) as error:
+        raise GuardError("CannotPlan", f"The plan that apt made cannot be read: {error}") from error
+    report = examine(
+        transaction,
+        caller,
+        loaded.policy,
+        database=database,
+        progress=progress,
+        mount_namespace=peer.mount_namespace,
+    )
+    state.in_ledger(lambda ledger: ledger.record(report), None)
+    return {"report": to_plain(report)}
+
+
+def examine_for_selftest(state: GuardState, peer: Peer, policy: Policy) -> Callable[[Transaction], Report]:
+    """Return a function that examines a transaction as this process's own."""
+    caller = caller_from_request({}, pid=peer.pid, uid=peer.uid)
+    return lambda transaction: examine(transaction, caller, policy, database=DpkgDatabase())
+
+
+def _asked_as(transaction: Transaction, command_line: str) -> Transaction:
+    return Transaction(
+        frontend="aptguard check",
+        items=transaction.items,
+        command_line=command_line,
+        dpkg_options=transaction.dpkg_options,
+        script_path=transaction.script_path,
+    )
+
+
+def _unreadable(state: GuardState, reason: str, style: Style) -> dict[str, Any]:
+    """Refuse what cannot be read: it may take packages away, and nobody can tell."""
+    state.send(unreadable_event(reason))
+    lines = (
+        "aptguard: BLOCKED - nothing has been changed; the verdict is unknown.",
+        shown(reason),
+        "Look at 'aptguard status'; 'aptguard pause --for 15min --reason ...' lets apt through meanwhile.",
+    )
+    paused = state.in_ledger(lambda ledger: ledger.pause(time.time()), None)
+    return {
+        "exit": 0 if paused else REFUSED,
+        "text": "".join(style.fit(line) + "\n" for line in lines),
+        "verdict": "unknown",
+        "outcome": "unreadable",
+        "id": "",
+    }
+
+
+def _decoded(parameters: Mapping[str, Any]) -> bytes:
+    encoded = parameters.get("input")
+    if not isinstance(encoded, str):
+        raise GuardError("InvalidParameter", "JudgeApt needs the parameter input, as base64.")
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise GuardError("InvalidParameter", f"The parameter input is no base64: {error}") from error
+
+
+def _words(parameters: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    words = parameters.get(name, [])
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise GuardError("InvalidParameter", f"The parameter {name} must be a list of strings.")
+    return tuple(words)
+
+
+def _run(parameters: Mapping[str, Any], peer: Peer) -> str:
+    run = parameters.get("run")
+    return run if isinstance(run, str) and len(run) <= 100 else f"peer {peer.pid}"
+
+
+def _style(parameters: Mapping[str, Any]) -> Style:
+    columns = parameters.get("columns")
+    return Style(
+        columns=min(max(columns, 40), 100) if isinstance(columns, int) else 80,
+        colour=parameters.get("colour") is True,
+        ascii=parameters.get("ascii") is not False,
+    )
+
+
+def _is_this_root(path: bytes) -> bool:
+    try:
+        there, here = os.stat(path), os.stat(b"/")
+    except OSError:
+        return False
+    return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The guard as one object: each method of the interface io.github.aptguard, by name.
+
+The daemon, the hook's fallback and the commands call the same object, so that they cannot differ.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aptguard import __version__
+from aptguard.guard import judging, records
+from aptguard.guard.condition import State, look_at_machine, overall
+from aptguard.guard.errors import GuardError
+from aptguard.guard.peer import Peer
+from aptguard.guard.selftest import run_selftest
+from aptguard.guard.state import GuardState
+from aptguard.host.accounts import read_accounts
+from aptguard.ledger.store import DIRECTORY
+from aptguard.policy.judge import dormant_dangers
+from aptguard.policy.load import PolicyPaths
+from aptguard.report.machine import summary_as_plain
+from aptguard.serialization import to_plain
+
+
+class Guard:
+    """Receives, rehearses, judges, records, alerts, answers."""
+
+    def __init__(self, *, state_directory: str = DIRECTORY, policy_paths: PolicyPaths | None = None) -> None:
+        self._state = GuardState(state_directory, policy_paths)
+
+    def dispatch(
+        self,
+        method: str,
+        parameters: Mapping[str, Any],
+        *,
+        peer: Peer,
+        progress: Callable[[str], None] | None = None,
+        cancelled: threading.Event | None = None,
+    ) -> dict[str, Any]:
+        """Return the reply to ``method``; ``progress`` is called with what is being tried.
+
+        Raises GuardError with a name and a sentence when it refuses.
+        """
+        progress = _cancelling(progress, cancelled)
+        match method:
+            case "JudgeApt":
+                return judging.judge_apt(self._state, parameters, peer, progress)
+            case "Announce":
+                return judging.announce(self._state, parameters)
+            case "Finish":
+                return judging.finish(self._state, parameters, peer)
+            case "Check":
+                return judging.check(self._state, parameters, peer, progress)
+            case "Status":
+                return self.status()
+            case "Selftest":
+                return self.selftest(peer)
+            case "Log":
+                return records.log(self._state, parameters)
+            case "Show":
+                return records.show(self._state, parameters)
+            case "GrantOverride":
+                return records.grant_override(self._state, parameters, peer)
+            case "ListOverrides":
+                return records.list_overrides(self._state)
+            case "RevokeOverride":
+                return records.revoke_override(self._state, parameters)
+            case "Pause":
+                return records.pause(self._state, parameters, peer)
+            case "Resume":
+                return records.resume(self._state, peer)
+            case _:
+                raise GuardError("InvalidParameter", f"The guard has no method {method}.")
+
+    def status(self) -> dict[str, Any]:
+        """Return how the guard stands: checks, dormant dangers, last verdicts, pause."""
+        self._state.end_what_is_over()
+        loaded = self._state.policy()
+        reports = self._state.in_ledger(lambda ledger: ledger.reports(limit=5), ())
+        pause = self._state.in_ledger(lambda ledger: ledger.pause(time.time()), None)
+        checks = look_at_machine(loaded, ledger_problem=self._state.ledger_problem)
+        state = overall(checks)
+        return {
+            "version": __version__,
+            "state": "live" if state is State.OK else state.value,
+            "mode": loaded.policy.mode.value,
+            "checks": to_plain(checks),
+            "dormant": dormant_dangers(read_accounts(*_account_files()), loaded.policy),
+            "verdicts": [summary_as_plain(report) for report in reports],
+            "pause": to_plain(pause),
+        }
+
+    def selftest(self, peer: Peer) -> dict[str, Any]:
+        """Rehearse a booby-trapped package; return whether it passed, the steps and the report."""
+        examine = judging.examine_for_selftest(self._state, peer, self._state.policy().policy)
+        result = run_selftest(self._state.state_directory, examine)
+        return {"passed": result.passed, "steps": to_plain(result.steps), "report": to_plain(result.report)}
+
+
+def _account_files() -> tuple[bytes, bytes]:
+    contents = []
+    for path in ("/etc/passwd", "/etc/group"):
+        with open(path, "rb") as file:
+            contents.append(file.read())
+    return contents[0], contents[1]
+
+
+class CancelledError(Exception):
+    """The caller hung up while its transaction was being rehearsed."""
+
+
+def _cancelling(
+    progress: Callable[[str], None] | None, cancelled: threading.Event | None
+) -> Callable[[str], None] | None:
+    if cancelled is None:
+        return progress
+
+    def check(text: str) -> None:
+        if cancelled.is_set():
+            raise CancelledError("The caller hung up.")
+        if progress is not None:
+            progress(text)
+
+    return check

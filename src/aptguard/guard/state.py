@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every method of the guard works with: the rules in force, the ledger, the events that were sent.
+
+The ledger may be unusable (full disk, read-only /var, another version's file). The guard then goes on
+without it, which means without overrides and pauses, and says so once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from aptguard.alerts.events import degraded_event, override_event, pause_event
+from aptguard.alerts.journal import Event, send_event
+from aptguard.guard.errors import GuardError
+from aptguard.ledger.error import LedgerError
+from aptguard.ledger.store import Ledger
+from aptguard.policy.load import LoadedPolicy, PolicyPaths, load_policy
+
+T = TypeVar("T")
+
+
+class GuardState:
+    """The guard's policy and ledger; one object for the life of a process."""
+
+    def __init__(self, state_directory: str, policy_paths: PolicyPaths | None = None) -> None:
+        self.state_directory = state_directory
+        self.ledger = Ledger(state_directory)
+        self.ledger_problem: str | None = None
+        self._policy_paths = policy_paths or PolicyPaths()
+        self._said: set[str] = set()
+
+    def policy(self) -> LoadedPolicy:
+        """Return the rules in force, read anew, so that a change of a file holds at once."""
+        loaded = load_policy(self._policy_paths)
+        if loaded.degraded:
+            for problem in loaded.problems:
+                self.degraded(f"policy: {problem}")
+        return loaded
+
+    def degraded(self, reason: str) -> None:
+        """Send one ``degraded`` event for ``reason`` in the life of this process."""
+        if reason not in self._said:
+            self._said.add(reason)
+            send_event(degraded_event(reason))
+
+    def send(self, event: Event) -> None:
+        """Send ``event`` to where alerts go."""
+        send_event(event)
+
+    def in_ledger(self, work: Callable[[Ledger], T], otherwise: T) -> T:
+        """Return what ``work`` makes of the ledger, or ``otherwise`` when the ledger cannot be used."""
+        try:
+            value = work(self.ledger)
+            self.ledger_problem = None
+        except LedgerError as error:
+            self.ledger_problem = str(error)
+            self.degraded(f"ledger: {error}")
+            return otherwise
+        for problem in self.ledger.problems:
+            self.degraded(f"ledger: {problem}")
+        return value
+
+    def in_ledger_or_refuse(self, work: Callable[[Ledger], T]) -> T:
+        """Return what ``work`` makes of the ledger; raises GuardError ``LedgerUnavailable``."""
+        try:
+            return work(self.ledger)
+        except LedgerError as error:
+            raise GuardError("LedgerUnavailable", str(error)) from error
+
+    def end_what_is_over(self) -> None:
+        """Expire overrides and the pause whose time is over, each with its event."""
+        now = time.time()
+        for override in self.in_ledger(lambda ledger: ledger.expire(now), ()):
+            send_event(override_event("override-expired", override))
+        ended = self.in_ledger(lambda ledger: ledger.expire_pause(now), None)
+        if ended is not None:
+            send_event(pause_event("resumed", ended, "its time is over"))

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What apt's terminal shows of a judged transaction. Pure.
+
+A refusal is at most 25 lines of 80 columns, the verdict first; nothing in it can be forged by a file name
+or by a package, as everything that comes from them is escaped.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+
+from aptguard.policy.finding import Finding, Severity
+from aptguard.rehearsal.model import Unknown
+from aptguard.report.model import Report
+from aptguard.report.quantity import moment, plural, size
+from aptguard.report.style import Style
+from aptguard.shown import shown
+
+_ENTRY_LINES = 13  # of the 25 of a refusal
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def refusal(report: Report, style: Style, *, override_minutes: int, by_unknown: bool = False) -> str:
+    """Return the text for a transaction that is stopped, ending in a newline.
+
+    ``by_unknown``: nothing harmful was found, but the verdict is ``unknown`` and the policy stops it.
+    """
+    lines = [style.bold_red("aptguard: BLOCKED - nothing has been changed.")]
+    if by_unknown:
+        lines += _wrapped(f"What {_asked(report)} would do could not be rehearsed in full:", style, "", "")[
+            :2
+        ]
+        entries = [_unknown(unknown, style) for unknown in report.unknowns]
+        lines += _as_many_as_fit(entries, "reason", report)
+        lines.append("That is no yes, so it is stopped (when_unable in the policy).")
+    else:
+        blocking = [finding for finding in report.findings if finding.severity is Severity.BLOCK]
+        lines += _wrapped(f"{_asked(report)} would touch what is protected:", style, "", "")[:2]
+        lines += _as_many_as_fit([_finding(finding, style) for finding in blocking], "finding", report)
+        if not report.complete:
+            lines.append("  The rehearsal was cut off: this list is not complete.")
+    lines.append(style.bold("What to do:"))
+    lines.append(f"  See everything     aptguard show {report.id}")
+    origin = next((finding.origin for finding in report.findings if finding.origin), "")
+    if origin:
+        lines.append(f"  Change the policy  override it in /etc/aptguard ({shown(origin)})")
+    lines.append(f'  Allow this, once   aptguard override {report.id} --reason "WHY"')
+    lines.append(f"                     and run the same command again within {override_minutes} minutes")
+    lines.append("(The error lines of the package manager that follow belong to this.)")
+    return "".join(_cut(style.fit(line), style) + "\n" for line in lines)
+
+
+def passed_with_doubts(report: Report, style: Style) -> str:
+    """Return the one line for a transaction that goes on although its verdict is ``unknown``."""
+    first = report.unknowns[0] if report.unknowns else None
+    reason = f"{shown(first.what)}: {shown(first.reason)}" if first else "the rehearsal was cut off"
+    line = f"aptguard: not fully rehearsed ({_shorten(reason, 90)}); see: aptguard show {report.id}"
+    return style.fit(line) + "\n"
+
+
+def passed_with_warnings(report: Report, style: Style) -> str:
+    """Return the one line for an allowed transaction that a rule warns about."""
+    line = f"aptguard: {plural(len(report.findings), 'warning')}, see: aptguard show {report.id}"
+    return style.fit(line) + "\n"
+
+
+def passed_by_override(report: Report, style: Style, reason: str, who: str) -> str:
+    """Return the one line for a transaction that an override lets through."""
+    line = (
+        f"aptguard: {report.id} would be blocked; overridden by {shown(who)}: {_shorten(shown(reason), 80)}"
+    )
+    return style.fit(line) + "\n"
+
+
+def passed_in_report_mode(report: Report, style: Style) -> str:
+    """Return the one line for a transaction that only report mode lets through."""
+    line = f"aptguard: would be blocked in enforce mode; see: aptguard show {report.id}"
+    return style.fit(line) + "\n"
+
+
+def passed_while_paused(report: Report, style: Style, until: float) -> str:
+    """Return the one line for a transaction that only a pause lets through."""
+    line = f"aptguard: PAUSED until {moment(until)}; this would be blocked, see: aptguard show {report.id}"
+    return style.fit(line) + "\n"
+
+
+def _asked(report: Report) -> str:
+    transaction = report.transaction
+    if transaction.command_line:
+        return f"'{_shorten(shown(transaction.command_line), 100)}'"
+    names = ", ".join(f"{item.action.value} {item.package}" for item in transaction.items[:3])
+    rest = len(transaction.items) - 3
+    return f"{shown(transaction.frontend)} ({names}{f' and {rest} more' if rest > 0 else ''})"
+
+
+def _finding(finding: Finding, style: Style) -> list[str]:
+    subject = subject_of(finding)
+    if finding.count > 1:
+        subject += f" and {plural(finding.count - 1, 'path')} below it"
+    if finding.size:
+        subject += f" ({size(finding.size)})"
+    head = f"{finding.change.upper():<9}"
+    lines = _wrapped(subject, style, f"  {style.bold_red(head)} ", " " * 12)[:2]
+    if finding.count > 1 and finding.examples:
+        lines.append(_clipped("            newest: ", shown(finding.examples[0]), style))
+    by = " ".join(filter(None, (finding.package, finding.script))) or "an unknown process"
+    if finding.command:
+        by += ": " + " ".join(shown(word) for word in finding.command)
+    lines.append(_clipped("            by ", by, style))
+    lines += _wrapped(f"rule {finding.rule}: {shown(finding.reason)}", style, " " * 12, " " * 12)[:2]
+    return lines
+
+
+def subject_of(finding: Finding) -> str:
+    """Return what a finding is about, escaped: a path, an account or a package."""
+    if finding.path is not None:
+        return shown(finding.path)
+    if finding.account is not None:
+        return f"account {shown(finding.account)}"
+    return f"package {finding.subject_package}"
+
+
+def _unknown(unknown: Unknown, style: Style) -> list[str]:
+    return _wrapped(f"{shown(unknown.what)}: {shown(unknown.reason)}", style, "  - ", "    ")[:4]
+
+
+def _as_many_as_fit(entries: list[list[str]], noun: str, report: Report) -> list[str]:
+    lines: list[str] = []
+    for number, entry in enumerate(entries):
+        if lines and len(lines) + len(entry) > _ENTRY_LINES:
+            left = len(entries) - number
+            return [*lines, f"  and {plural(left, f'more {noun}')}: aptguard show {report.id}"]
+        lines += entry
+    return lines
+
+
+def _wrapped(text: str, style: Style, first: str, later: str) -> list[str]:
+    bare = first.replace("\x1b[1;31m", "").replace("\x1b[0m", "")
+    lines = textwrap.wrap(
+        text,
+        style.columns - 1,
+        initial_indent=" " * len(bare),
+        subsequent_indent=later,
+        break_on_hyphens=False,
+    ) or [bare]
+    return [first + lines[0][len(bare) :], *lines[1:]]
+
+
+def _clipped(indent: str, text: str, style: Style) -> str:
+    return indent + _shorten(text, max(style.columns - 1 - len(indent), 20))
+
+
+def _shorten(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
+def _cut(line: str, style: Style) -> str:
+    """Return ``line`` no wider than the style allows; what colours take does not count."""
+    bare = _COLOURS.sub("", line)
+    return line if len(bare) <= style.columns else _shorten(bare, style.columns)

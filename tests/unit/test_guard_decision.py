@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+import itertools
+
+import pytest
+
+from aptguard.guard.decision import Outcome, decide
+from aptguard.policy.finding import Verdict
+from aptguard.policy.model import Mode, WhenUnable
+from aptguard.transaction.model import Action, Item, Transaction
+
+
+def transaction(*pairs: tuple[str, Action]) -> Transaction:
+    return Transaction("apt-get", tuple(Item(name, "amd64", action) for name, action in pairs))
+
+
+REMOVAL = transaction(("foo", Action.REMOVE))
+INSTALLATION = transaction(("foo", Action.INSTALL))
+OWN_PURGE = transaction(("aptguard", Action.PURGE))
+
+
+def decided(verdict: Verdict, what: Transaction = REMOVAL, **changes: object) -> Outcome:
+    settings = {
+        "mode": Mode.ENFORCE,
+        "when_unable": WhenUnable.CAUTIOUS,
+        "overridden": False,
+        "paused": False,
+    }
+    return decide(verdict, what, **{**settings, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("when_unable", WhenUnable)
+def test_a_block_stops_whatever_is_wanted_of_unknowns(when_unable: WhenUnable) -> None:
+    assert decided(Verdict.BLOCK, when_unable=when_unable) is Outcome.STOP
+    assert decided(Verdict.BLOCK, INSTALLATION, when_unable=when_unable) is Outcome.STOP
+
+
+def test_an_unknown_removal_is_stopped_and_an_unknown_installation_goes_on_loudly() -> None:
+    assert decided(Verdict.UNKNOWN) is Outcome.STOP_BY_DOUBTS
+    assert decided(Verdict.UNKNOWN, INSTALLATION) is Outcome.PASS_WITH_DOUBTS
+
+
+def test_the_policy_can_let_every_unknown_pass_or_stop_every_one() -> None:
+    assert decided(Verdict.UNKNOWN, when_unable=WhenUnable.ALLOW) is Outcome.PASS_WITH_DOUBTS
+    assert decided(Verdict.UNKNOWN, INSTALLATION, when_unable=WhenUnable.BLOCK) is Outcome.STOP_BY_DOUBTS
+
+
+def test_aptguard_can_be_purged_when_nothing_can_be_rehearsed() -> None:
+    assert decided(Verdict.UNKNOWN, OWN_PURGE) is Outcome.PASS_WITH_DOUBTS
+    assert decided(Verdict.UNKNOWN, OWN_PURGE, when_unable=WhenUnable.BLOCK) is Outcome.PASS_WITH_DOUBTS
+
+
+def test_aptguard_beside_another_package_is_no_way_past_an_unknown() -> None:
+    both = transaction(("aptguard", Action.PURGE), ("foo", Action.PURGE))
+    assert decided(Verdict.UNKNOWN, both) is Outcome.STOP_BY_DOUBTS
+
+
+def test_only_the_verdict_allow_passes_without_a_word_in_every_combination() -> None:
+    combinations = itertools.product(
+        (Verdict.BLOCK, Verdict.UNKNOWN),
+        (REMOVAL, INSTALLATION),
+        Mode,
+        WhenUnable,
+        (True, False),
+        (True, False),
+    )
+    for verdict, what, mode, when_unable, overridden, paused in combinations:
+        outcome = decide(
+            verdict, what, mode=mode, when_unable=when_unable, overridden=overridden, paused=paused
+        )
+        assert outcome is not Outcome.PASS
+
+
+def test_report_mode_override_and_pause_each_let_a_block_pass_under_their_own_name() -> None:
+    assert decided(Verdict.BLOCK, mode=Mode.REPORT) is Outcome.PASS_IN_REPORT_MODE
+    assert decided(Verdict.BLOCK, overridden=True) is Outcome.PASS_BY_OVERRIDE
+    assert decided(Verdict.BLOCK, paused=True) is Outcome.PASS_WHILE_PAUSED

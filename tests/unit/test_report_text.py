@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+import re
+
+import pytest
+
+from aptguard.policy.finding import Finding, Severity, Verdict
+from aptguard.rehearsal.model import Unknown
+from aptguard.report.details import details
+from aptguard.report.machine import report_as_plain
+from aptguard.report.model import Report
+from aptguard.report.style import Style, style_for
+from aptguard.report.text import refusal
+from aptguard.transaction.model import Action, Item, Transaction
+
+EVIL = b"/srv/a\n\x1b[2Jb\xff" + b"x" * 300
+
+
+def finding(number: int = 0, path: bytes = b"/etc") -> Finding:
+    return Finding(
+        rule=f"rule-{number}",
+        severity=Severity.BLOCK,
+        reason="a sentence that is long enough to be wrapped at least once when it is shown in a terminal"
+        * 2,
+        change="deleted",
+        path=path,
+        package="obsol",
+        script="postrm purge",
+        command=(b"deluser", b"--remove-home", b"obsol" + b"y" * 200),
+        count=1234,
+        size=12_345_678,
+        examples=(b"/etc/shadow", EVIL),
+        origin="/usr/share/aptguard/policy.d/10-default.toml:12",
+    )
+
+
+def report(*findings: Finding, unknowns: tuple[Unknown, ...] = ()) -> Report:
+    return Report(
+        id="7F3K-92QX",
+        fingerprint="00" * 32,
+        time=0.0,
+        host="db1",
+        verdict=Verdict.BLOCK if findings else Verdict.UNKNOWN,
+        transaction=Transaction(
+            "apt-get",
+            (Item("obsol", "all", Action.PURGE, "1.0"),),
+            command_line="apt-get purge obsol " + "z" * 300,
+        ),
+        user="alice (sudo)",
+        findings=findings,
+        unknowns=unknowns,
+        complete=False,
+    )
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 40])
+@pytest.mark.parametrize("path", [b"/etc", EVIL], ids=["short", "evil"])
+def test_a_refusal_is_at_most_25_lines_of_80_columns(count: int, path: bytes) -> None:
+    text = refusal(report(*(finding(n, path) for n in range(count))), Style(), override_minutes=15)
+    lines = text.splitlines()
+    assert len(lines) <= 25
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_refusal_for_doubts_is_at_most_25_lines_of_80_columns() -> None:
+    unknowns = tuple(Unknown("the mount /mnt/" + "n" * 200, "a reason " * 60) for _ in range(9))
+    lines = refusal(report(unknowns=unknowns), Style(), override_minutes=15, by_unknown=True).splitlines()
+    assert len(lines) <= 25
+    assert max(map(len, lines)) <= 80
+
+
+def test_the_first_line_of_a_refusal_is_the_verdict() -> None:
+    assert refusal(report(finding()), Style(), override_minutes=15).startswith("aptguard: BLOCKED")
+
+
+def test_a_refusal_names_package_script_path_rule_command_and_the_override() -> None:
+    text = refusal(report(finding()), Style(), override_minutes=15)
+    for word in ("obsol postrm purge", "/etc and 1 233 paths", "rule rule-0", "deluser --remove-home"):
+        assert word in text
+    assert 'aptguard override 7F3K-92QX --reason "' in text
+
+
+def test_a_file_name_cannot_forge_a_line_or_a_colour_in_any_view() -> None:
+    evil = report(finding(path=EVIL))
+    for text in (refusal(evil, Style(), override_minutes=15), details(evil, Style())):
+        assert "\x1b" not in text
+        assert not re.search(r"^b", text, re.MULTILINE)
+    assert "\n" not in report_as_plain(evil)["findings"][0]["path"]
+
+
+def test_colours_are_shown_on_a_terminal_that_has_them_and_not_where_no_color_is_set() -> None:
+    environment = {"TERM": "xterm", "LANG": "C.UTF-8"}
+    assert style_for(environment, terminal=True, columns=80).colour
+    assert not style_for({**environment, "NO_COLOR": "1"}, terminal=True, columns=80).colour
+    assert not style_for(environment, terminal=False, columns=80).colour
+    assert not style_for({**environment, "TERM": "dumb"}, terminal=True, columns=80).colour
+
+
+def test_a_locale_without_utf_8_gets_plain_ascii() -> None:
+    text = refusal(
+        report(finding(path="/srv/Büro".encode())),
+        style_for({"LANG": "C"}, terminal=False, columns=80),
+        override_minutes=15,
+    )
+    assert text.isascii()
+    assert "B\\xfcro" in text
+
+
+def test_the_json_report_has_the_documented_keys() -> None:
+    plain = report_as_plain(report(finding()))
+    documented = [
+        "schema",
+        "id",
+        "time",
+        "host",
+        "verdict",
+        "transaction",
+        "findings",
+        "unknowns",
+        "changes",
+        "effects",
+        "timing",
+    ]
+    assert set(documented) <= set(plain)
+    assert set(plain["transaction"]["items"][0]) >= {
+        "package",
+        "architecture",
+        "action",
+        "old_version",
+        "new_version",
+    }
+    assert plain["findings"][0]["path"] == "/etc"
