@@ -14,6 +14,7 @@ import threading
 import pytest
 from ledger_values import NOW, grant, report
 
+import aptguard
 from aptguard.ledger import schema
 from aptguard.ledger.error import LedgerError
 from aptguard.ledger.override import OverrideState
@@ -225,8 +226,6 @@ for number in range(int(sys.argv[4]), int(sys.argv[5])):
 
 
 def writer(directory, first, last):
-    import aptguard  # noqa: PLC0415
-
     source = os.path.dirname(os.path.dirname(aptguard.__file__))
     arguments = [directory, source, os.path.dirname(__file__), str(first), str(last)]
     return subprocess.Popen([sys.executable, "-c", WRITER, *arguments], stdout=subprocess.PIPE, text=True)
@@ -301,8 +300,6 @@ print("held")
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root is needed to mount a small tmpfs")
 def test_a_full_or_read_only_disk_is_one_clear_error_and_loses_nothing(tmp_path):
-    import aptguard  # noqa: PLC0415
-
     source = os.path.dirname(os.path.dirname(aptguard.__file__))
     script = [sys.executable, "-c", SMALL_DISK, str(tmp_path), source, os.path.dirname(__file__)]
     done = subprocess.run(
@@ -316,7 +313,5 @@ def test_a_full_or_read_only_disk_is_one_clear_error_and_loses_nothing(tmp_path)
 
 def test_a_ledger_that_cannot_be_made_says_what_was_tried(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(
-        LedgerError, match=r"Could not record a verdict in the ledger .*/file/state/ledger\.db"
-    ):
+    with pytest.raises(LedgerError, match=r"Could not record a verdict in the ledger .*/file/state"):
         Ledger(str(tmp_path / "file" / "state")).record(report())
