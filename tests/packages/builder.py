@@ -41,9 +41,7 @@ def build_deb(
     """
     files = files or {}
     os.makedirs(directory, exist_ok=True)
-    archive = os.path.join(
-        os.fspath(directory), f"{name}_{version.rsplit(':', maxsplit=1)[-1]}_{architecture}.deb"
-    )
+    archive = os.path.join(os.fspath(directory), f"{name}_{version.rpartition(':')[2]}_{architecture}.deb")
     with tempfile.TemporaryDirectory(prefix="build-deb-") as root:
         os.chmod(root, 0o755)
         for path, content in files.items():

@@ -26,7 +26,7 @@ READY = "/run/testbed-ready"
 Completed = subprocess.CompletedProcess[str]
 
 
-class GuestFailure(AssertionError):
+class GuestError(AssertionError):
     """A command in a guest that was to succeed did not, or the guest did not come up."""
 
 
@@ -92,7 +92,7 @@ class Container:
 
         Text is UTF-8 with ``surrogateescape``. Without ``input`` the standard input is empty.
 
-        :raises GuestFailure: ``check`` is set and the exit status is not 0; both streams are in it.
+        :raises GuestError: ``check`` is set and the exit status is not 0; both streams are in it.
         :raises subprocess.TimeoutExpired: it took longer than ``timeout`` seconds.
         """
         argv = ["bash", "-ec", command] if isinstance(command, str) else list(command)
@@ -108,7 +108,7 @@ class Container:
         done.args = argv
         if check and done.returncode != 0:
             shown = command if isinstance(command, str) else shlex.join(argv)
-            raise GuestFailure(
+            raise GuestError(
                 f"in the guest (Debian {self.version}) this ended with {done.returncode}: {shown}\n"
                 f"--- stdout\n{done.stdout[-6000:]}\n--- stderr\n{done.stderr[-6000:]}"
             )
@@ -132,7 +132,7 @@ class Container:
             self.run(["apt-get", "-q", "update"], timeout=300)
             done = self.run(argv, timeout=timeout, env=env)
         elif done.returncode != 0:
-            raise GuestFailure(f"{shlex.join(argv)}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}")
+            raise GuestError(f"{shlex.join(argv)}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}")
         return done
 
     def path(self, path: str) -> str:
@@ -174,7 +174,7 @@ class Container:
     def _start(self) -> None:
         tree = as_tree(self.version, self._tree)
         token = f"{os.getpid():x}-{time.monotonic_ns():x}"
-        spec = {
+        spec: dict[str, Any] = {
             "work": cache.cache_directory("mount-point"),
             "empty": cache.cache_directory("empty"),
             "layers": [cache.cache_directory("packages", self.version), *tree.layers],
@@ -203,7 +203,7 @@ class Container:
         assert self._unshare.stdout is not None
         answer = json.loads(self._unshare.stdout.readline() or '{"error": "it ended without a word"}')
         if "error" in answer:
-            raise GuestFailure(f"the root of a Debian {self.version} could not be made: {answer['error']}")
+            raise GuestError(f"the root of a Debian {self.version} could not be made: {answer['error']}")
         self._wait_until_up()
 
     def _arguments(self) -> list[str]:
@@ -222,9 +222,7 @@ class Container:
             if self.leader and self._is_up():
                 return
             time.sleep(0.02)
-        raise GuestFailure(
-            f"the guest (Debian {self.version}) did not come up; its console:\n{self.console()}"
-        )
+        raise GuestError(f"the guest (Debian {self.version}) did not come up; its console:\n{self.console()}")
 
     def _find_leader(self) -> int:
         """Return PID 1 of the guest as the host numbers it: unshare, then the holder, nspawn, and it."""
@@ -355,6 +353,6 @@ def _directory_for_copy() -> Iterator[str]:
         directory = tempfile.mkdtemp(dir=parent, prefix=f"{os.getpid()}-")
     os.chmod(directory, 0o755)
     try:
-        yield directory
+        yield os.path.join(directory, "root")
     finally:
         cache.remove_tree(directory)

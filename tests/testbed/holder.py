@@ -40,6 +40,7 @@ def make_root(spec: dict[str, Any]) -> str:
     plain = "index=off,redirect_dir=nofollow,metacopy=off"
     if spec["copy"]:
         mount("overlay", root, f"{plain},lowerdir={layers}:{spec['empty']}")
+        os.mkdir(spec["copy"], 0o755)
         subprocess.run(["cp", "-a", "--reflink=auto", f"{root}/.", spec["copy"]], check=True)
         return str(spec["copy"])
     upper, workdir = spec["upper"] or f"{work}/upper", spec["workdir"] or f"{work}/work"
@@ -93,7 +94,7 @@ def end(spec: dict[str, Any]) -> None:
     except (ProcessLookupError, ChildProcessError):
         pass
     if spec["copy"]:
-        subprocess.run(["rm", "-rf", "--one-file-system", spec["copy"]], check=False)
+        subprocess.run(["rm", "-rf", "--one-file-system", os.path.dirname(spec["copy"])], check=False)
 
 
 def main() -> int:

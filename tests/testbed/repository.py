@@ -39,6 +39,8 @@ def publish(guest: Container, archives: Iterable[str], directory: str = DIRECTOR
     guest.write(source, f"deb [trusted=yes] file:{directory} ./\n")
     # Only this list: those of the archive stay as they are and no network is asked.
     guest.run(
-        ["apt-get", "-q", "update", "-o", f"Dir::Etc::sourcelist={source}"]
-        + ["-o", "Dir::Etc::sourceparts=-", "-o", "APT::Get::List-Cleanup=0"]
+        [
+            *("apt-get", "-q", "update", "-o", f"Dir::Etc::sourcelist={source}"),
+            *("-o", "Dir::Etc::sourceparts=-", "-o", "APT::Get::List-Cleanup=0"),
+        ]
     )

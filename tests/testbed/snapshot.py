@@ -27,6 +27,7 @@ MAY_CHANGE = (
     ("/var/lib/apt/*", "package lists and marks of apt itself"),
     ("/var/lib/apt", "the same"),
     ("/var/lib/dpkg/lock*", "lock files, made on first use"),
+    ("/var/lib/dpkg/status-old", "the backup copy that dpkg makes when it is only asked"),
     ("/var/lib/dpkg/triggers/Lock", "the same"),
     ("/var/tmp/systemd-private-*", "private directories of services"),
     ("/tmp/systemd-private-*", "the same"),

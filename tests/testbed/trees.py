@@ -68,7 +68,7 @@ def guest_tree_with(version: str, packages: Iterable[str], setup: str = "") -> T
     ``setup`` is a script that runs there after the installation (a database gets its rows); the
     guest is shut down in order afterwards. Kept under a key made of all of these.
     """
-    from testbed.guest import Guest  # a guest is made from a tree, and this tree from a guest  # noqa: PLC0415
+    from testbed.guest import Guest  # a guest is made from a tree, and this tree from a guest
 
     base = base_tree(version)
     packages = sorted(set(packages))
@@ -147,7 +147,8 @@ def _mmdebstrap(version: str, packages: tuple[str, ...], sources: str, directory
         f"--include={','.join(packages)}",
         # The lists stay, so that a guest can install without asking the archive for them again.
         "--skip=download/empty,essential/unlink,cleanup/apt",
-        f'--setup-hook=mkdir -p "$1/{_CACHED}" && find {kept} -name "*.deb" -exec cp -t "$1/{_CACHED}" {{}} +',
+        f'--setup-hook=mkdir -p "$1/{_CACHED}"',
+        f'--setup-hook=find {kept} -name "*.deb" -exec cp -t "$1/{_CACHED}" {{}} +',
     ]
     command += [f"--aptopt={option}" for option in APT_OPTIONS]
     made = subprocess.run(
