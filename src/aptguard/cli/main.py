@@ -44,19 +44,18 @@ def _command(arguments: argparse.Namespace) -> Callable[[argparse.Namespace], in
         case "check" | "log" | "show":
             from aptguard.cli import verdicts
 
-            return {"check": verdicts.check, "log": verdicts.log, "show": verdicts.show}[arguments.command]
+            commands = {"check": verdicts.check, "log": verdicts.log, "show": verdicts.show}
+            return commands[str(arguments.command)]
         case "policy":
             from aptguard.cli import rules
 
-            return {"show": rules.show, "test": rules.test, "check": rules.check}[arguments.action]
+            actions = {"show": rules.show, "test": rules.test, "check": rules.check}
+            return actions[str(arguments.action)]
         case _:
             from aptguard.cli import switches
 
-            return {
-                "override": switches.override,
-                "pause": switches.pause,
-                "resume": switches.resume,
-            }[arguments.command]
+            named = {"override": switches.override, "pause": switches.pause, "resume": switches.resume}
+            return named[str(arguments.command)]
 
 
 if __name__ == "__main__":

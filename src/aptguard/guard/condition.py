@@ -108,7 +108,7 @@ def _rehearsal() -> Iterator[Check]:
 
 def _policy(loaded: LoadedPolicy) -> Check:
     if loaded.degraded:
-        problems = "; ".join(shown(str(problem)) for problem in loaded.problems)
+        problems = "; ".join(problem.sentence() for problem in loaded.problems)
         return Check("policy", State.DEGRADED, f"the last valid policy is in force: {problems}")
     rules = len(loaded.policy.path_rules)
     return Check("policy", State.OK, f"{rules} rules, mode {loaded.policy.mode.value}")

@@ -51,8 +51,7 @@ def judge_apt(
     loaded = state.policy()
     database = DpkgDatabase()
     try:
-        names = frozenset(item.package for item in apt_input.items)
-        transaction = transaction_from_apt(apt_input, database.states(names), argv)
+        transaction = transaction_from_apt(apt_input, database.states(), argv)
         caller = caller_from_request(parameters, pid=peer.pid, uid=peer.uid)
     except Exception as error:
         return _unreadable(state, f"The transaction cannot be prepared: {error}", style)
@@ -102,11 +101,8 @@ def check(state: GuardState, parameters: Mapping[str, Any], peer: Peer, progress
     database = DpkgDatabase()
     try:
         apt_input = read_apt_input(plan)
-        names_in_plan = frozenset(item.package for item in apt_input.items)
-        transaction = _asked_as(
-            transaction_from_apt(apt_input, database.states(names_in_plan)),
-            " ".join(["apt-get", operation, *names]),
-        )
+        planned = transaction_from_apt(apt_input, database.states())
+        transaction = _asked_as(planned, " ".join(["apt-get", operation, *names]))
         caller = caller_from_request(parameters, pid=peer.pid, uid=peer.uid)
     except (ProtocolError, ValueError) as error:
         raise GuardError("CannotPlan", f"The plan that apt made cannot be read: {error}") from error

@@ -19,6 +19,7 @@ from aptguard.ledger.store import Ledger
 from aptguard.policy.load import LoadedPolicy, PolicyPaths, load_policy
 
 T = TypeVar("T")
+Otherwise = TypeVar("Otherwise")
 
 
 class GuardState:
@@ -36,7 +37,7 @@ class GuardState:
         loaded = load_policy(self._policy_paths)
         if loaded.degraded:
             for problem in loaded.problems:
-                self.degraded(f"policy: {problem}")
+                self.degraded(f"policy: {problem.sentence()}")
         return loaded
 
     def degraded(self, reason: str) -> None:
@@ -49,7 +50,7 @@ class GuardState:
         """Send ``event`` to where alerts go."""
         send_event(event)
 
-    def in_ledger(self, work: Callable[[Ledger], T], otherwise: T) -> T:
+    def in_ledger(self, work: Callable[[Ledger], T], otherwise: Otherwise) -> T | Otherwise:
         """Return what ``work`` makes of the ledger, or ``otherwise`` when the ledger cannot be used."""
         try:
             value = work(self.ledger)
