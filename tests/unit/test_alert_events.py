@@ -37,6 +37,7 @@ def test_a_block_names_package_script_path_rule_user_and_the_way_out():
     assert event.fields == {
         "ID": ("7F3K-92QX",),
         "VERDICT": ("block",),
+        "OUTCOME": ("stop",),
         "USER": ("alice (sudo)",),
         "FRONTEND": ("apt-get",),
         "MODE": ("enforce",),
@@ -79,34 +80,49 @@ def test_an_allowed_transaction_is_information():
     assert event.message == "Allowed purge of toy (apt-get, alice (sudo))."
 
 
-@pytest.mark.parametrize(
-    ("state", "name"),
-    [
-        (OverrideState.GRANTED, EventName.OVERRIDE_GRANTED),
-        (OverrideState.USED, EventName.OVERRIDE_USED),
-        (OverrideState.EXPIRED, EventName.OVERRIDE_EXPIRED),
-        (OverrideState.REVOKED, EventName.OVERRIDE_REVOKED),
-    ],
-)
-def test_every_state_of_an_override_is_told_with_who_and_why(state, name):
-    event = events.event_from_override(override(state))
-    assert event.name is name
+@pytest.mark.parametrize("name", ["override-granted", "override-used", "override-expired"])
+def test_every_end_of_an_override_is_told_with_who_and_why(name):
+    event = events.override_event(name, override(OverrideState.GRANTED), "by hand")
+    assert event.name.value == name
     assert event.fields == {
         "ID": ("7F3K-92QX",),
         "REASON": ("It is obsolete.",),
+        "OUTCOME": ("by hand",),
         "USER": ("alice (sudo)",),
         "LOGIN_UID": ("1000",),
         "TTY": ("/dev/pts/0",),
     }
-    assert "alice (sudo): It is obsolete." in event.message
+    assert event.message.endswith("alice (sudo) (by hand): It is obsolete.")
 
 
 def test_a_pause_is_told_when_it_begins_and_when_it_is_over():
     pause = Pause(NOW, NOW + 1800, "Moving.", GRANTOR)
-    assert events.event_from_pause(pause, over=False).message == (
-        "Blocking is off for 30 min by alice (sudo): Moving."
+    assert events.pause_event("paused", pause).message == (
+        "Blocking is off for 30 min, paused by alice (sudo): Moving."
     )
-    assert events.event_from_pause(pause, over=True).name is EventName.RESUMED
+    resumed = events.pause_event("resumed", pause, "its time is over")
+    assert (resumed.name, resumed.fields["OUTCOME"]) == (EventName.RESUMED, ("its time is over",))
+
+
+def test_an_event_about_something_else_is_no_event_of_a_pause_or_an_override():
+    with pytest.raises(ValueError, match="no event of a pause"):
+        events.pause_event("allowed", Pause(NOW, NOW, "", GRANTOR))
+    with pytest.raises(ValueError, match="no event of an override"):
+        events.override_event("allowed", override(OverrideState.USED))
+
+
+def test_what_passes_by_an_override_or_a_pause_is_a_warning_that_names_who_and_why():
+    by_override = events.event_from_report(
+        report(), "pass by override", override=override(OverrideState.GRANTED)
+    )
+    assert by_override.priority == events.WARNING
+    assert "It goes on (pass by override of alice (sudo): It is obsolete.)." in by_override.message
+    assert "aptguard override" not in by_override.message
+    assert by_override.fields["OUTCOME"] == ("pass by override",)
+    paused = events.event_from_report(
+        report(), "pass while paused", pause=Pause(NOW, NOW + 9, "Moving.", GRANTOR)
+    )
+    assert "It goes on (pass while paused by alice (sudo): Moving.)." in paused.message
 
 
 def test_text_from_packages_and_users_stays_one_escaped_line():

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aptguard.alerts.message_ids import MESSAGE_IDS, EventName
-from aptguard.ledger.override import Grantor, Override, OverrideState, Pause
+from aptguard.ledger.override import Grantor, Override, Pause
 from aptguard.policy.finding import Finding, Verdict
 from aptguard.report.model import Report
 from aptguard.shown import shown
@@ -32,7 +32,6 @@ _PRIORITIES = {
     EventName.OVERRIDE_GRANTED: WARNING,
     EventName.OVERRIDE_USED: WARNING,
     EventName.OVERRIDE_EXPIRED: NOTICE,
-    EventName.OVERRIDE_REVOKED: NOTICE,
     EventName.PAUSED: WARNING,
     EventName.RESUMED: NOTICE,
     EventName.DIVERGED: CRITICAL,
@@ -93,37 +92,49 @@ def make_event(
     return Event(name, _bounded(message), chosen, values)
 
 
-def event_from_report(report: Report) -> Event:
+def event_from_report(
+    report: Report,
+    outcome: str | None = None,
+    *,
+    override: Override | None = None,
+    pause: Pause | None = None,
+) -> Event:
     """Return the event ``blocked``, ``allowed`` or ``unknown`` for a judged transaction.
 
-    In ``report`` mode nothing was stopped: a block is then said to be one that would have been, as a warning.
+    ``outcome`` is what became of it (guard.decision.Outcome; None: what the verdict and the mode say); with
+    ``override`` or ``pause`` it names whose leave let it pass. A harm that was let pass is a warning.
     """
+    outcome = outcome or ("stop" if report.mode == "enforce" else "pass in report mode")
+    stopped = outcome.startswith("stop")
     what = f"{describe(report.transaction)} ({report.transaction.frontend}, {report.user})"
-    enforced = report.mode == "enforce"
     match report.verdict:
         case Verdict.BLOCK:
             name = EventName.BLOCKED
-            message = f"{'Blocked' if enforced else 'Would have blocked'} {what}: {_first_finding(report)}."
+            message = f"{'Blocked' if stopped else 'Would have blocked'} {what}: {_first_finding(report)}."
         case Verdict.UNKNOWN:
             name = EventName.UNKNOWN
             message = f"Could not tell whether {what} is safe: {_first_unknown(report)}."
+            message += " It was blocked." if stopped else ""
         case Verdict.ALLOW:
             name = EventName.ALLOWED
             message = f"Allowed {what}."
     priority = None
     if report.verdict is not Verdict.ALLOW:
-        message += f" All of it: aptguard show {report.id}."
-        if enforced:
-            message += f" To let it through once: aptguard override {report.id} --reason TEXT."
-        else:
+        if not stopped:
             priority = WARNING
+            message += f" It goes on ({outcome}{_leave(override, pause)})."
+        message += f" All of it: aptguard show {report.id}."
+        if stopped:
+            message += f" To let it through once: aptguard override {report.id} --reason TEXT."
     findings = report.findings
+    reasons = [*(f.reason for f in findings), *(f"{u.what}: {u.reason}" for u in report.unknowns)]
     return make_event(
         name,
         message,
         priority=priority,
         id=report.id,
         verdict=report.verdict.value,
+        outcome=outcome if report.verdict is not Verdict.ALLOW else "pass",
         user=report.user,
         frontend=report.transaction.frontend,
         mode=report.mode,
@@ -132,46 +143,68 @@ def event_from_report(report: Report) -> Event:
         or _unique(item.package for item in report.transaction.items),
         script=_unique(finding.script for finding in findings),
         account=_unique(finding.account for finding in findings),
+        reason=_unique(reasons),
         path=_unique(finding.path for finding in findings),
-        reason=_unique([*(f.reason for f in findings), *(f"{u.what}: {u.reason}" for u in report.unknowns)]),
     )
 
 
-def event_from_override(override: Override) -> Event:
-    """Return the event for the state that ``override`` is in now: granted, used, expired or revoked."""
-    match override.state:
-        case OverrideState.GRANTED:
-            name = EventName.OVERRIDE_GRANTED
+def override_event(name: str, override: Override, why: str = "") -> Event:
+    """Return the event ``name`` (``override-granted``, ``-used``, ``-expired``) about ``override``.
+
+    ``why`` says how it came to that where the name does not (``revoked``).
+    """
+    kind = EventName(name)
+    who = _who(override.grantor)
+    match kind:
+        case EventName.OVERRIDE_GRANTED:
             minutes = max(0, round((override.expires_at - override.granted_at) / 60))
-            message = f"Override of {override.id} granted for {minutes} min by {_who(override.grantor)}"
-        case OverrideState.USED:
-            name = EventName.OVERRIDE_USED
-            message = f"Override of {override.id} used up: the transaction has run, by leave of"
-            message += f" {_who(override.grantor)}"
-        case OverrideState.EXPIRED:
-            name = EventName.OVERRIDE_EXPIRED
-            message = f"Override of {override.id} expired without having been used, granted by"
-            message += f" {_who(override.grantor)}"
-        case OverrideState.REVOKED:
-            name = EventName.OVERRIDE_REVOKED
-            message = f"Override of {override.id} revoked, granted by {_who(override.grantor)}"
+            message = f"Override of {override.id} granted for {minutes} min by {who}"
+        case EventName.OVERRIDE_USED:
+            message = f"Override of {override.id} used up: the transaction has run, by leave of {who}"
+        case EventName.OVERRIDE_EXPIRED:
+            message = f"Override of {override.id} ended without having been used, granted by {who}"
+        case _:
+            raise ValueError(f"{name} is no event of an override.")
     return make_event(
-        name,
-        f"{message}: {override.reason}",
+        kind,
+        f"{message}{f' ({why})' if why else ''}: {override.reason}",
         id=override.id,
         reason=override.reason,
+        outcome=why,
         **_who_fields(override.grantor),
     )
 
 
-def event_from_pause(pause: Pause, *, over: bool) -> Event:
-    """Return the event ``paused``, or ``resumed`` for a pause that is ``over``."""
-    if over:
-        name, message = EventName.RESUMED, f"Blocking is on again; it was paused by {_who(pause.grantor)}"
-    else:
-        minutes = max(0, round((pause.until - pause.since) / 60))
-        name, message = EventName.PAUSED, f"Blocking is off for {minutes} min by {_who(pause.grantor)}"
-    return make_event(name, f"{message}: {pause.reason}", reason=pause.reason, **_who_fields(pause.grantor))
+def pause_event(name: str, pause: Pause, why: str = "") -> Event:
+    """Return the event ``paused`` or ``resumed`` about ``pause``; ``why`` says what ended it."""
+    kind = EventName(name)
+    who = _who(pause.grantor)
+    match kind:
+        case EventName.PAUSED:
+            minutes = max(0, round((pause.until - pause.since) / 60))
+            message = f"Blocking is off for {minutes} min, paused by {who}"
+        case EventName.RESUMED:
+            message = f"Blocking is on again, it was paused by {who}"
+        case _:
+            raise ValueError(f"{name} is no event of a pause.")
+    return make_event(
+        kind,
+        f"{message}{f' ({why})' if why else ''}: {pause.reason}",
+        reason=pause.reason,
+        outcome=why,
+        **_who_fields(pause.grantor),
+    )
+
+
+def degraded_event(reason: str) -> Event:
+    """Return the event ``degraded``: a part of the guard does not work, for ``reason``."""
+    return make_event(EventName.DEGRADED, f"The guard is degraded: {reason}", reason=reason)
+
+
+def unreadable_event(reason: str) -> Event:
+    """Return the event ``unknown`` for a transaction that could not even be read, for ``reason``."""
+    message = f"Could not tell what the package manager is about to do: {reason}"
+    return make_event(EventName.UNKNOWN, message, verdict=Verdict.UNKNOWN.value, reason=reason)
 
 
 def describe(transaction: Transaction) -> str:
@@ -207,6 +240,14 @@ def _first_unknown(report: Report) -> str:
     if not report.unknowns:
         return "no reason is recorded"
     return f"{report.unknowns[0].what}: {report.unknowns[0].reason}".rstrip(".")
+
+
+def _leave(override: Override | None, pause: Pause | None) -> str:
+    if override is not None:
+        return f" of {_who(override.grantor)}: {override.reason}"
+    if pause is not None:
+        return f" by {_who(pause.grantor)}: {pause.reason}"
+    return ""
 
 
 def _who(grantor: Grantor) -> str:

@@ -15,6 +15,8 @@ from aptguard.alerts.events import ERROR, INFO, NOTICE, WARNING, Event
 from aptguard.alerts.sink import Channel, Record, deliver
 from aptguard.shown import shown
 
+__all__ = ["Event", "log", "send_event", "to_record"]
+
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 

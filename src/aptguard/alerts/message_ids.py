@@ -18,7 +18,6 @@ class EventName(Enum):
     OVERRIDE_GRANTED = "override-granted"
     OVERRIDE_USED = "override-used"
     OVERRIDE_EXPIRED = "override-expired"
-    OVERRIDE_REVOKED = "override-revoked"
     PAUSED = "paused"
     RESUMED = "resumed"
     DIVERGED = "diverged"
@@ -33,7 +32,6 @@ MESSAGE_IDS: dict[EventName, str] = {
     EventName.OVERRIDE_GRANTED: "83250e8e70844a2f9fea6158c1e636a1",
     EventName.OVERRIDE_USED: "c34fc0ecc24b498fa45e782a5c8db4c9",
     EventName.OVERRIDE_EXPIRED: "c6654dfda2fb44bc9d8d883820165551",
-    EventName.OVERRIDE_REVOKED: "1c6d357661914b13ae941cf64c84e6df",
     EventName.PAUSED: "b441692b36274eef9448ad52b4f12d27",
     EventName.RESUMED: "01cd624fff4c4799804a4894d25658fd",
     EventName.DIVERGED: "28f9f7e1d71d44718f2e8a43dc3b5332",
