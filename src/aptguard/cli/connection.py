@@ -31,7 +31,7 @@ class Connection:
         Raises GuardError when the guard refuses, PermissionError when neither way is open to this user.
         """
         try:
-            reply = call(method, parameters, progress=progress)
+            reply: dict[str, Any] = call(method, parameters, progress=progress)
             self.through_daemon = True
             return reply
         except Unreachable:

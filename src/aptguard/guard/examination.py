@@ -20,7 +20,7 @@ from aptguard.policy.finding import Judgement, Verdict
 from aptguard.policy.judge import judge, stop_prefixes
 from aptguard.policy.model import Policy
 from aptguard.rehearsal.dpkg_sequence import steps
-from aptguard.rehearsal.model import Limits, RehearsalRequest, RehearsalResult, Unknown
+from aptguard.rehearsal.model import Limits, RehearsalRequest, RehearsalResult, Step, Unknown
 from aptguard.rehearsal.rehearse import rehearse
 from aptguard.report.build import build_report
 from aptguard.report.model import Report
@@ -53,24 +53,27 @@ def examine(
     policy: Policy,
     *,
     database: DpkgDatabase,
+    calls: tuple[Step, ...] | None = None,
     progress: Callable[[str], None] | None = None,
     mount_namespace: int | None = None,
 ) -> Report:
     """Return the report on ``transaction``; never raises for anything that the transaction can cause.
 
+    ``calls`` are the dpkg calls to rehearse; apt's own for the transaction where they are not given.
     ``mount_namespace`` is a descriptor of the caller's mount namespace (namespaces(7)), which the
     rehearsal enters first, so that it sees the machine as the real run will.
     """
     stopwatch = Stopwatch()
-    digests: dict[bytes, str] = {}
+    archives = [item.archive for item in transaction.items if item.archive is not None]
+    digests = dict.fromkeys(archives, "unread")
     result = RehearsalResult(steps=(), changes=(), complete=False)
     facts = Facts()
     try:
         with stopwatch.stage("digest"):
-            archives = [item.archive for item in transaction.items if item.archive is not None]
             digests = dict(archive_digests(archives))
         with stopwatch.stage("prepare"):
-            request = _request(transaction, caller, policy, database)
+            planned = steps(transaction, triggers=policy.rehearse_triggers) if calls is None else calls
+            request = _request(transaction, planned, caller, policy, database)
         with stopwatch.stage("rehearse"):
             result = rehearse(request, progress=progress, mount_namespace=mount_namespace)
         with stopwatch.stage("facts"):
@@ -95,13 +98,17 @@ def examine(
 
 
 def _request(
-    transaction: Transaction, caller: Caller, policy: Policy, database: DpkgDatabase
+    transaction: Transaction,
+    calls: tuple[Step, ...],
+    caller: Caller,
+    policy: Policy,
+    database: DpkgDatabase,
 ) -> RehearsalRequest:
     environment = dict(caller.environment)
     if transaction.script_path is not None:
         environment[b"PATH"] = transaction.script_path
     return RehearsalRequest(
-        steps=steps(transaction, triggers=policy.rehearse_triggers),
+        steps=calls,
         environment=environment,
         cwd=caller.cwd,
         umask=caller.umask,

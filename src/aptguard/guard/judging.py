@@ -13,6 +13,7 @@ from typing import Any
 from aptguard.alerts.events import override_event, unreadable_event
 from aptguard.guard.admission import REFUSED, admit
 from aptguard.guard.caller import caller_from_request
+from aptguard.guard.dpkg_plan import steps_of_dpkg, transaction_from_dpkg
 from aptguard.guard.errors import GuardError
 from aptguard.guard.examination import examine
 from aptguard.guard.peer import Peer
@@ -28,9 +29,11 @@ from aptguard.shown import shown
 from aptguard.transaction.apt_protocol import (
     ProtocolError,
     foreign_root,
+    other_database,
     read_apt_input,
     transaction_from_apt,
 )
+from aptguard.transaction.dpkg_command import read_dpkg_command
 from aptguard.transaction.model import Transaction
 
 Progress = Callable[[str], None] | None
@@ -48,6 +51,9 @@ def judge_apt(
         return _unreadable(state, f"apt's message to its hook cannot be read: {error}", style)
     if foreign_root(apt_input.configuration, is_this_root=_is_this_root) is not None:
         return {"exit": 0, "text": "", "verdict": "", "outcome": "not this machine", "id": ""}
+    elsewhere = other_database(apt_input.configuration)
+    if elsewhere is not None:
+        return _unreadable(state, f"apt plans by another package database: {elsewhere}.", style)
     loaded = state.policy()
     database = DpkgDatabase()
     try:
@@ -64,6 +70,39 @@ def judge_apt(
         mount_namespace=peer.mount_namespace,
     )
     return admit(state, report, loaded.policy, run=_run(parameters, peer), style=style)
+
+
+def judge_dpkg(
+    state: GuardState, parameters: Mapping[str, Any], peer: Peer, progress: Progress
+) -> dict[str, Any]:
+    """Return the answer to dpkg's own pre-invoke hook, for a call that no approved run of apt covers."""
+    style = _style(parameters)
+    run = _run(parameters, peer)
+    loaded = state.policy()
+    database = DpkgDatabase()
+    try:
+        argv = [os.fsencode(word) for word in _words(parameters, "argv")]
+        command = read_dpkg_command(argv)
+        if not command.changes_packages or command.foreign_root is not None:
+            return {"exit": 0, "text": "", "verdict": "", "outcome": "not this machine", "id": ""}
+        if command.other_database is not None:
+            return _unreadable(state, f"{command.other_database}.", style)
+        cwd = _working_directory(run)
+        text = " ".join(os.fsdecode(word) for word in argv)
+        transaction = transaction_from_dpkg(command, database, cwd, text)
+        caller = caller_from_request(parameters, pid=peer.pid, uid=peer.uid)
+    except Exception as error:
+        return _unreadable(state, f"The call of dpkg cannot be prepared: {error}", style)
+    report = examine(
+        transaction,
+        caller,
+        loaded.policy,
+        database=database,
+        calls=steps_of_dpkg(command, cwd),
+        progress=progress,
+        mount_namespace=peer.mount_namespace,
+    )
+    return admit(state, report, loaded.policy, run=run, style=style)
 
 
 def announce(state: GuardState, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,6 +220,12 @@ def _style(parameters: Mapping[str, Any]) -> Style:
         colour=parameters.get("colour") is True,
         ascii=parameters.get("ascii") is not False,
     )
+
+
+def _working_directory(run: str) -> bytes:
+    """Return where dpkg was started: ``run`` names its process as ``PID-STARTTIME``."""
+    pid = run.partition("-")[0]
+    return os.readlink(f"/proc/{pid}/cwd".encode()) if pid.isdigit() else b"/"
 
 
 def _is_this_root(path: bytes) -> bool:

@@ -49,6 +49,8 @@ class Guard:
         match method:
             case "JudgeApt":
                 return judging.judge_apt(self._state, parameters, peer, progress)
+            case "JudgeDpkg":
+                return judging.judge_dpkg(self._state, parameters, peer, progress)
             case "Announce":
                 return judging.announce(self._state, parameters)
             case "Finish":

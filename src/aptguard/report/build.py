@@ -66,7 +66,7 @@ def _owner_class(path: bytes, facts: Facts, names: frozenset[str]) -> str:
     owners = {owner.partition(":")[0] for owner in facts.owners.get(path, ())}
     if owners - names:
         return "other package"
-    if owners or path in facts.listed_after or path in facts.conffiles:
+    if owners or path in facts.listed_before or path in facts.listed_after or path in facts.conffiles:
         return "transaction"
     return "unowned"
 
