@@ -27,10 +27,14 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One call of dpkg, as apt will make it; ``argv[0]`` is a path. ``triggers``: it runs triggers only."""
+    """One call of dpkg, as apt will make it; ``argv[0]`` is a path. ``triggers``: it runs triggers only.
+
+    ``stdin`` is what the call reads from its standard input; empty stands for /dev/null.
+    """
 
     argv: tuple[bytes, ...]
     triggers: bool = False
+    stdin: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

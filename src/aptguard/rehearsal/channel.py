@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Messages between the supervisor and the init process of a rehearsal: JSON objects and descriptors.
+
+The socket keeps message boundaries (SOCK_SEQPACKET, unix(7)); one message holds one mount or one layer, so
+that none outgrows the socket's buffer.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import Any
+
+_LARGEST = 1 << 17
+_MOST_DESCRIPTORS = 8
+
+
+def channel() -> tuple[socket.socket, socket.socket]:
+    """Return the two ends, closed on exec."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def send(end: socket.socket, kind: str, descriptors: tuple[int, ...] = (), **values: Any) -> None:
+    """Send one message; ``values`` must be plain JSON values."""
+    socket.send_fds(end, [json.dumps({"kind": kind, **values}).encode()], list(descriptors))
+
+
+def receive(end: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+    """Return the next message and its descriptors (owned by the caller), None when the other end is gone."""
+    data, descriptors, _, _ = socket.recv_fds(end, _LARGEST, _MOST_DESCRIPTORS)
+    if not data:
+        return None
+    message = json.loads(data)
+    if not isinstance(message, dict):
+        raise ValueError("a message between supervisor and init is not an object")
+    return message, descriptors

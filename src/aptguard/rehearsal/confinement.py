@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the rehearsed scripts may not do: capabilities, privileges by exec, resource limits, system calls.
+
+Applied once, by the init process of the rehearsal, after its mounts are made and before the first script;
+every process after it inherits all of it. Nothing here is optional: what fails raises, and the rehearsal
+does not run.
+"""
+
+from __future__ import annotations
+
+import resource
+
+from aptguard.rehearsal import linux
+from aptguard.rehearsal.model import Limits
+from aptguard.rehearsal.seccomp import filter_program
+
+# linux/capability.h. What dpkg and maintainer scripts need to change files and users. Not DAC_READ_SEARCH:
+# with it open_by_handle_at(2) leads to any file of a mounted file system.
+KEPT_CAPABILITIES = frozenset(
+    {
+        0,  # CHOWN
+        1,  # DAC_OVERRIDE
+        3,  # FOWNER
+        4,  # FSETID
+        5,  # KILL
+        6,  # SETGID
+        7,  # SETUID
+        9,  # LINUX_IMMUTABLE
+        18,  # SYS_CHROOT
+        31,  # SETFCAP
+    }
+)
+
+
+def confine(limits: Limits) -> None:
+    """Confine this process and all that it will start; OSError or ValueError when any part is refused."""
+    program = filter_program(linux.platform_machine())
+    _limit_resources(limits)
+    _drop_capabilities()
+    linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
+    # A process that is not dumpable shows its /proc directory to no one without CAP_SYS_PTRACE. exec undoes
+    # it for the scripts; the init process keeps it.
+    linux.prctl(linux.PR_SET_DUMPABLE, 0)
+    linux.install_seccomp_filter(program)
+
+
+def _drop_capabilities() -> None:
+    with open("/proc/sys/kernel/cap_last_cap", "rb") as file:
+        last = int(file.read())
+    for number in range(last + 1):
+        if number not in KEPT_CAPABILITIES:
+            linux.prctl(linux.PR_CAPBSET_DROP, number)
+    linux.prctl(linux.PR_CAP_AMBIENT, linux.PR_CAP_AMBIENT_CLEAR_ALL)
+    linux.set_capabilities(KEPT_CAPABILITIES)
+
+
+def _limit_resources(limits: Limits) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for kind, wanted in (
+        (resource.RLIMIT_DATA, limits.memory_bytes),
+        (resource.RLIMIT_FSIZE, limits.upper_bytes),
+    ):
+        _, hard = resource.getrlimit(kind)
+        bound = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(kind, (bound, bound))

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The calls of dpkg that apt makes for a transaction, in apt's order; pure.
+
+Source: pkgDPkgPM::Go in apt's apt-pkg/deb/dpkgpm.cc (2.6 and 3.0 agree). Two differences, both because
+nobody can answer in a rehearsal and because apt has already asked: conffile questions take dpkg's default
+(the installed file stays) unless the options say otherwise, and the removal of Essential or Protected
+packages is always allowed (apt passes these two options only where they are needed; elsewhere they mean
+nothing).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from aptguard.rehearsal.model import Step
+from aptguard.transaction.model import Action, Item, Transaction
+
+DPKG = b"/usr/bin/dpkg"
+_REMOVE = (
+    b"--force-depends",
+    b"--force-remove-essential",
+    b"--force-remove-protected",
+    b"--abort-after=1",
+    b"--remove",
+)
+
+
+def steps(transaction: Transaction, *, triggers: bool) -> tuple[Step, ...]:
+    """Return the calls in order; with ``triggers`` the last one runs the pending triggers, and only them.
+
+    apt's final ``dpkg --configure --pending`` is the call that processes triggers; all before it carry
+    ``--no-triggers``.
+    """
+    options = _options(transaction)
+    quiet = (DPKG, *options, b"--no-triggers")
+    selections = _selections(transaction.items)
+    calls: list[Step] = []
+    if selections:
+        calls.append(_set_selections(options, selections))
+    for words in _groups(transaction.items):
+        calls.append(Step((*quiet, *words)))
+    calls.append(Step((*quiet, b"--configure", b"--pending")))
+    if any(item.action is Action.PURGE for item in transaction.items):
+        # A removal has set the selection of its package to deinstall; apt writes its own once more.
+        calls.append(_set_selections(options, selections))
+        calls.append(Step((*quiet, b"--force-depends", b"--abort-after=1", b"--purge", b"--pending")))
+    if triggers:
+        calls.append(Step((DPKG, *options, b"--configure", b"--pending"), triggers=True))
+    return tuple(calls)
+
+
+def _options(transaction: Transaction) -> tuple[bytes, ...]:
+    given = transaction.dpkg_options
+    if any(option.startswith(b"--force-conf") for option in given):
+        return given
+    return (*given, b"--force-confdef", b"--force-confold")
+
+
+def _selections(items: Iterable[Item]) -> bytes:
+    lines = [
+        f"{_name(item)} {'purge' if item.action is Action.PURGE else 'deinstall'}\n"
+        for item in items
+        if item.action.takes_away
+    ]
+    return "".join(lines).encode()
+
+
+def _set_selections(options: tuple[bytes, ...], selections: bytes) -> Step:
+    return Step((DPKG, *options, b"--set-selections"), stdin=selections)
+
+
+def _groups(items: tuple[Item, ...]) -> Iterable[tuple[bytes, ...]]:
+    """Yield one call's words for each run of equal operations.
+
+    A package is configured by name only where something is unpacked or removed after it (a Pre-Depends); the
+    others are left to ``--configure --pending``.
+    """
+    last = max((place for place, item in enumerate(items) if item.action is not Action.CONFIGURE), default=-1)
+    operation: bytes = b""
+    operands: list[bytes] = []
+    for item in items[: last + 1]:
+        if item.action.takes_away:
+            wanted, operand = b"remove", _name(item).encode()
+        elif item.action is Action.CONFIGURE:
+            wanted, operand = b"configure", _name(item).encode()
+        elif item.archive is not None:
+            wanted, operand = b"unpack", item.archive
+        else:
+            continue
+        if wanted != operation and operands:
+            yield _call(operation, operands)
+            operands = []
+        operation = wanted
+        if operand not in operands:
+            operands.append(operand)
+    if operands:
+        yield _call(operation, operands)
+
+
+def _call(operation: bytes, operands: list[bytes]) -> tuple[bytes, ...]:
+    if operation == b"remove":
+        return (*_REMOVE, *operands)
+    if operation == b"unpack":
+        return (b"--unpack", b"--auto-deconfigure", *operands)
+    return (b"--configure", *operands)
+
+
+def _name(item: Item) -> str:
+    # dpkg takes "name:all" for no package that is installed under the native architecture.
+    return item.package if item.architecture in ("all", "") else item.qualified

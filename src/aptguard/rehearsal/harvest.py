@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a rehearsal has left: changes, wanted files, recorded calls. Read when nothing runs any more.
+
+Everything is reached through descriptors that the init process sent, never through a path of the machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from aptguard.changes.model import Change, FileType, Kind, Node
+from aptguard.rehearsal import linux
+from aptguard.rehearsal.model import Effect, Unknown
+from aptguard.rehearsal.mount_plan import other_names
+from aptguard.rehearsal.mountinfo import Mount
+from aptguard.rehearsal.observer import ObservedLayer, Observer
+from aptguard.rehearsal.recorders import calls_path, read_calls
+from aptguard.shown import shown
+
+_LARGEST_FILE = 16 << 20
+_MOST_FILES = 2000
+# What a stand-in's file shows besides its content is not the program's either.
+_STAND_IN_KINDS = frozenset({Kind.CONTENT, Kind.XATTRS, Kind.CAPABILITY, Kind.ACL, Kind.FLAGS})
+
+
+@dataclass(slots=True)
+class Scene:
+    """The descriptors and facts that the init process sent."""
+
+    workspace: int = -1
+    merged: int = -1
+    layers: list[ObservedLayer] = field(default_factory=list)
+    files: list[tuple[bytes, int, int]] = field(default_factory=list)  # mount point, copy, original
+    mounts: list[Mount] = field(default_factory=list)
+    untouched: frozenset[bytes] = frozenset()
+    altered: frozenset[bytes] = frozenset()
+    masked: frozenset[bytes] = frozenset()
+
+
+def harvest_changes(
+    scene: Scene, observer: Observer, limit: int
+) -> tuple[tuple[Change, ...], bool, tuple[Unknown, ...]]:
+    """Return the changes, whether they are all of them, and what could not be read."""
+    from aptguard.changes.upper import Layer, read_changes
+
+    layers = [Layer(layer.mount_point, layer.upper, layer.lower) for layer in scene.layers]
+    found = read_changes(layers, limit=limit)
+    unknowns = [Unknown("a part of the changes", str(problem)) for problem in found.problems]
+    changes: list[Change] = []
+    for change in (*found.changes, *_file_changes(scene)):
+        ours = _without_our_part(change, scene)
+        if ours is None:
+            continue
+        if ours.cause is None:
+            ours = replace(ours, cause=observer.cause(ours.path))
+        changes.append(ours)
+        changes.extend(
+            replace(ours, path=name, other_names=(*ours.other_names, ours.path))
+            for name in other_names(ours.path, tuple(scene.mounts))
+        )
+    return tuple(changes[:limit]), not (found.truncated or len(changes) > limit), tuple(unknowns)
+
+
+def _without_our_part(change: Change, scene: Scene) -> Change | None:
+    """Return ``change`` without what the rehearsal itself did at the path; None when nothing is left."""
+    if change.path in scene.untouched or (change.path in scene.masked and change.deleted):
+        return None
+    if change.path in scene.altered:
+        kinds = change.kinds - _STAND_IN_KINDS
+        return replace(change, kinds=kinds) if kinds else None
+    return change
+
+
+def _file_changes(scene: Scene) -> Iterable[Change]:
+    """Yield a change for each file mount point whose copy differs from the original."""
+    for point, copy, original in scene.files:
+        before, after = os.fstat(original), os.fstat(copy)
+        kinds = set()
+        if before.st_size != after.st_size or _content(copy) != _content(original):
+            kinds.add(Kind.CONTENT)
+        if before.st_mode != after.st_mode:
+            kinds.add(Kind.MODE)
+        if before.st_uid != after.st_uid:
+            kinds.add(Kind.OWNER)
+        if before.st_gid != after.st_gid:
+            kinds.add(Kind.GROUP)
+        if kinds:
+            yield Change(point, frozenset(kinds), _node(before), _node(after))
+
+
+def _content(fd: int) -> bytes:
+    return os.pread(fd, _LARGEST_FILE * 4, 0)
+
+
+def _node(status: os.stat_result) -> Node:
+    return Node(
+        FileType.REGULAR,
+        stat.S_IMODE(status.st_mode),
+        status.st_uid,
+        status.st_gid,
+        status.st_size,
+        status.st_mtime_ns,
+        links=status.st_nlink,
+    )
+
+
+def collect(merged: int, paths: Iterable[bytes]) -> tuple[dict[bytes, bytes | None], tuple[Unknown, ...]]:
+    """Return the content of the wanted files as they are now, and what could not be read."""
+    contents: dict[bytes, bytes | None] = {}
+    unknowns: list[Unknown] = []
+    for path in paths:
+        try:
+            _collect_one(merged, path, contents, within_directory=True)
+        except FileNotFoundError:
+            contents[path] = None
+        except (OSError, ValueError) as error:
+            unknowns.append(Unknown(f"the content of {shown(path)} after the run", str(error), path))
+    return contents, tuple(unknowns)
+
+
+def _collect_one(
+    merged: int, path: bytes, contents: dict[bytes, bytes | None], *, within_directory: bool
+) -> None:
+    fd = linux.openat_in_root(merged, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        status = os.fstat(fd)
+        if stat.S_ISREG(status.st_mode):
+            if status.st_size > _LARGEST_FILE:
+                raise ValueError(f"it has {status.st_size} bytes, more than is read")
+            with open(os.dup(fd), "rb") as file:
+                contents[path] = file.read(_LARGEST_FILE)
+        elif stat.S_ISDIR(status.st_mode) and within_directory:
+            for name in sorted(os.listdir(fd))[:_MOST_FILES]:
+                with contextlib.suppress(FileNotFoundError):
+                    below = path.rstrip(b"/") + b"/" + os.fsencode(name)
+                    _collect_one(merged, below, contents, within_directory=False)
+        elif within_directory:
+            raise ValueError("it is neither a file nor a directory")
+    finally:
+        os.close(fd)
+
+
+def recorded_effects(merged: int) -> tuple[Effect, ...]:
+    """Return what the stand-ins recorded; nothing when their record is gone."""
+    found: dict[bytes, bytes | None] = {}
+    with contextlib.suppress(OSError, ValueError):
+        _collect_one(merged, calls_path(), found, within_directory=False)
+    return read_calls(found.get(calls_path()) or b"")

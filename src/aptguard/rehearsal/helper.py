@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The process in which one rehearsal takes place; started as ``python3 -SI .../rehearsal/helper.py``.
+
+Standard input: the RehearsalRequest as one line of JSON; the pipe then stays open, and its end tells that
+the caller is gone. Standard output: lines ``{"progress": text}``, and at last ``{"result": {...}}``.
+``--mount-namespace FD`` names the mount namespace to rehearse. It imports little: its start is a part of
+every transaction.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+import json
+
+from aptguard.rehearsal import linux
+from aptguard.rehearsal.model import RehearsalRequest, RehearsalResult, Unknown
+from aptguard.rehearsal.observer import NoObserver, Observer
+from aptguard.rehearsal.supervisor import CallerGone, Supervisor
+from aptguard.serialization import loads, to_plain
+
+
+def observer_for(request: RehearsalRequest) -> Observer:
+    """Return the observer of the coming run: here live observation plugs in."""
+    names = {word for step in request.steps for word in step.stdin.split(b"\n") if word}
+    packages = {name.split()[0].split(b":")[0] for name in names}
+    only = packages.pop().decode("utf-8", "replace") if len(packages) == 1 else None
+    return NoObserver(only, "changes are attributed to the package only: nothing observed the run")
+
+
+def main(arguments: list[str]) -> int:
+    """Rehearse what standard input asks for; return 0 when a result was written, 1 when nobody wants it."""
+    request = loads(RehearsalRequest, _read_line(0))
+    if arguments[:1] == ["--mount-namespace"]:
+        linux.setns(int(arguments[1]), linux.CLONE_NEWNS)
+        os.close(int(arguments[1]))
+    try:
+        result = Supervisor(request, 0, observer_for(request), _tell).run()
+    except (CallerGone, BrokenPipeError):
+        return 1
+    except Exception as error:  # any failure is an unknown, and never silence
+        result = RehearsalResult(
+            (), (), False, unknowns=(Unknown("the rehearsal", f"it failed: {type(error).__name__}: {error}"),)
+        )
+    _write({"result": to_plain(result)})
+    return 0
+
+
+def _read_line(fd: int) -> bytes:
+    """Return the first line; unbuffered, for the rest of the pipe is only polled."""
+    parts = []
+    while block := os.read(fd, 1 << 16):
+        parts.append(block)
+        if block.endswith(b"\n"):
+            break
+    return b"".join(parts)
+
+
+def _tell(line: str) -> None:
+    _write({"progress": line})
+
+
+def _write(message: object) -> None:
+    data = memoryview(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+    while data:
+        data = data[os.write(1, data) :]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which mounts of the machine are covered how in a rehearsal: a plan as data; pure.
+
+An overlay never shows what is mounted below its lower directory, so each mounted file system needs a
+layer of its own, or a destroyed file system looks like an empty directory. A mount that gets no layer is
+named in the plan with the reason (Documentation/filesystems/overlayfs.rst).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from aptguard.rehearsal.mountinfo import Mount, is_below
+from aptguard.shown import shown
+
+
+class Cover(Enum):
+    """What stands at a mount point in the rehearsal."""
+
+    OVERLAY = "overlay"
+    ALIAS = "alias"  # a bind mount of a directory that another overlay already shows
+    COPY = "overlay of a copy"  # a small file system that overlayfs refuses
+    FILE = "copy of a file"
+    READ_ONLY = "read-only"
+    UNCOVERED = "uncovered"
+    REPLACED = "replaced"
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One mount of the plan.
+
+    ``read_only``: the machine itself refuses writing there. ``base`` and ``inner``: for an alias, the mount
+    point of the overlay that shows it and the path below it (relative, may be empty).
+    """
+
+    point: bytes
+    cover: Cover
+    kind: bytes
+    mount_id: int
+    reason: str = ""
+    read_only: bool = False
+    base: bytes = b""
+    inner: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class MountPlan:
+    """All visible mounts, parents before children."""
+
+    mounts: tuple[Planned, ...]
+
+    def describe(self) -> str:
+        """Return one line for each mount: what stands where, and why."""
+        return "\n".join(
+            f"{planned.cover.value:17} {shown(planned.point)} ({shown(planned.kind)})"
+            + (f": {planned.reason}" if planned.reason else "")
+            for planned in self.mounts
+        )
+
+
+# Trees of the kernel's own making which the rehearsal builds anew.
+_REPLACED_TREES = (b"/proc", b"/sys", b"/dev")
+# File systems without files of anybody's.
+_KERNEL = frozenset(
+    b"proc sysfs cgroup cgroup2 devpts securityfs debugfs tracefs bpf pstore efivarfs configfs fusectl "
+    b"binfmt_misc rpc_pipefs nsfs selinuxfs nfsd mqueue hugetlbfs".split()
+)
+_NETWORK = frozenset(b"nfs nfs4 cifs smb3 smbfs ceph afs 9p ncpfs coda glusterfs gfs2 ocfs2 lustre".split())
+# overlayfs refuses them as lower: their names compare or hash in their own way (ovl_dentry_weird()).
+_REFUSED_BY_OVERLAY = frozenset(b"vfat msdos exfat ntfs ntfs3 hfs hfsplus hpfs jfs-ci".split())
+
+
+def plan_mounts(mounts: tuple[Mount, ...], files: frozenset[bytes]) -> MountPlan:
+    """Return the plan for ``mounts``: visible ones, parents first.
+
+    ``files`` are those mount points that are no directories.
+    """
+    planned: list[Planned] = []
+    covered: list[Mount] = []
+    for mount in mounts:
+        entry = _plan_one(mount, mount.point in files, covered)
+        planned.append(entry)
+        if entry.cover is Cover.OVERLAY:
+            covered.append(mount)
+    return MountPlan(tuple(planned))
+
+
+def _plan_one(mount: Mount, is_file: bool, covered: list[Mount]) -> Planned:
+    def made(cover: Cover, reason: str = "", base: bytes = b"", inner: bytes = b"") -> Planned:
+        return Planned(
+            mount.point, cover, mount.kind, mount.id, reason, mount.read_only, base=base, inner=inner
+        )
+
+    kind = mount.kind
+    if mount.point == b"/":
+        return made(Cover.OVERLAY)
+    if any(is_below(mount.point, tree) for tree in _REPLACED_TREES):
+        return made(Cover.REPLACED, "the rehearsal has its own")
+    if kind in _KERNEL:
+        return made(Cover.REPLACED, "it holds no files but the kernel's; an empty place in the rehearsal")
+    if kind == b"autofs":
+        return made(Cover.UNCOVERED, "an automount point: what would be mounted there cannot be rehearsed")
+    if kind in _NETWORK:
+        return made(Cover.READ_ONLY, "a network file system cannot be copied on write safely")
+    if kind == b"fuse" or kind.startswith(b"fuse."):
+        if not mount.super_options & {b"allow_other", b"user_id=0"}:
+            return made(Cover.UNCOVERED, "")
+        return made(Cover.READ_ONLY, "a file system in user space (FUSE) is not reliable below an overlay")
+    base = _base_of(mount, covered)
+    if base is not None:
+        inner = mount.root[len(base.root.rstrip(b"/")) :].strip(b"/")
+        return made(Cover.ALIAS, base=base.point, inner=inner)
+    if is_file:
+        return made(Cover.FILE)
+    if kind in _REFUSED_BY_OVERLAY:
+        return made(Cover.COPY)
+    return made(Cover.OVERLAY)
+
+
+def _base_of(mount: Mount, covered: list[Mount]) -> Mount | None:
+    """Return the covered mount of the same file system that shows all of ``mount``; the deepest."""
+    fitting = [
+        other
+        for other in covered
+        if other.device == mount.device
+        and is_below(mount.root, other.root)
+        and other.read_only <= mount.read_only
+    ]
+    return max(fitting, key=lambda other: len(other.root), default=None)
+
+
+def other_names(path: bytes, mounts: tuple[Mount, ...]) -> tuple[bytes, ...]:
+    """Return the further absolute paths under which ``path`` can be reached through bind mounts.
+
+    ``mounts`` are the visible ones, parents first. A directory mounted in two places is one directory: what
+    is deleted at one name is gone at the other.
+    """
+    home = [mount for mount in mounts if is_below(path, mount.point)][-1:]
+    if not home:
+        return ()
+    inside = path[len(home[0].point.rstrip(b"/")) :].strip(b"/")
+    physical = (home[0].root.rstrip(b"/") + b"/" + inside).rstrip(b"/") or b"/"
+    names = []
+    for mount in mounts:
+        if mount is home[0] or mount.device != home[0].device or not is_below(physical, mount.root):
+            continue
+        rest = physical[len(mount.root.rstrip(b"/")) :].strip(b"/")
+        name = (mount.point.rstrip(b"/") + b"/" + rest).rstrip(b"/") or b"/"
+        if [other for other in mounts if is_below(name, other.point)][-1:] == [mount]:
+            names.append(name)
+    return tuple(names)

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Stand-ins for programs that act on running things: they record the call and report success.
+
+In a rehearsal nothing runs that could be stopped, and no device is there to be triggered. A program that
+fails for that reason would send the script another way than on the machine. Each stand-in replaces the
+program's file in the overlay, and only where the program exists: what a script finds with ``command -v``
+must stay true. It is recognised afterwards by its inode, not by its name, so that a package that really
+replaces or deletes the file is seen doing so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from dataclasses import dataclass
+
+from aptguard.rehearsal import linux
+from aptguard.rehearsal.model import Effect
+from aptguard.rehearsal.own_trees import PRIVATE
+from aptguard.shown import shown
+
+_CALLS = PRIVATE + b"/calls"
+_ORIGINALS = PRIVATE + b"/original"
+_DIRECTORIES = (b"/usr/sbin", b"/usr/bin", b"/sbin", b"/bin")
+_HEAD = b'#!/bin/sh\nprintf \'%s\\0\' "$(($# + 1))" "${0##*/}" "$@" >>' + _CALLS + b" 2>/dev/null\n"
+_SUCCEED = _HEAD + b"exit 0\n"
+
+
+def _then(line: bytes) -> bytes:
+    return _HEAD + line + b"\n"
+
+
+_ORIGINAL = _ORIGINALS + b'/"${0##*/}" "$@"'
+# systemd's own offline mode answers the calls that act, and really does those that only change files.
+_SYSTEMCTL = _then(b'case "${0##*/}" in systemctl) SYSTEMD_OFFLINE=1 exec ' + _ORIGINAL + b";; esac\nexit 0")
+_RUN_AND_SUCCEED = _then(_ORIGINAL + b"\nexit 0")
+_RUN = _then(b"exec " + _ORIGINAL)
+_UDEVADM = _then(b'case "$1" in info|--version|verify) exec ' + _ORIGINAL + b";; esac\nexit 0")
+
+_PROGRAMS: dict[bytes, tuple[str, bytes]] = {
+    b"systemctl": ("service", _SYSTEMCTL),
+    b"service": ("service", _SUCCEED),
+    b"invoke-rc.d": ("service", _SUCCEED),
+    b"deb-systemd-invoke": ("service", _SUCCEED),
+    b"start-stop-daemon": ("service", _SUCCEED),
+    b"systemd-run": ("service", _SUCCEED),
+    b"initctl": ("service", _SUCCEED),
+    b"telinit": ("service", _SUCCEED),
+    b"shutdown": ("service", _SUCCEED),
+    b"reboot": ("service", _SUCCEED),
+    b"halt": ("service", _SUCCEED),
+    b"poweroff": ("service", _SUCCEED),
+    b"udevadm": ("device", _UDEVADM),
+    b"update-initramfs": ("boot", _SUCCEED),
+    b"dracut": ("boot", _SUCCEED),
+    b"update-grub": ("boot", _SUCCEED),
+    b"update-grub2": ("boot", _SUCCEED),
+    b"grub-install": ("boot", _SUCCEED),
+    b"grub-mkconfig": ("boot", _SUCCEED),
+    b"flash-kernel": ("boot", _SUCCEED),
+    b"modprobe": ("kernel", _SUCCEED),
+    b"rmmod": ("kernel", _SUCCEED),
+    b"insmod": ("kernel", _SUCCEED),
+    b"sysctl": ("kernel", _RUN_AND_SUCCEED),
+    b"swapon": ("kernel", _SUCCEED),
+    b"swapoff": ("kernel", _SUCCEED),
+    b"mount": ("mount", _RUN),
+    b"umount": ("mount", _RUN),
+}
+_POLICY = b"/usr/sbin/policy-rc.d"
+_DENY = b"#!/bin/sh\nexit 101\n"
+
+# systemctl(1): calls that ask, and calls whose effect is files and therefore seen as such.
+_HARMLESS_VERBS = frozenset(
+    b"is-active is-enabled is-failed is-system-running status show cat help list-units list-unit-files "
+    b"list-sockets list-timers list-jobs list-dependencies get-default show-environment enable disable "
+    b"reenable preset mask unmask link revert add-wants add-requires set-default daemon-reload "
+    b"daemon-reexec --version --help".split()
+)
+_MOST_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """One stand-in and how its file looked when it was made; the same afterwards: it is still ours."""
+
+    path: bytes
+    identity: tuple[int, ...]
+    attributes: tuple[int, ...]
+
+
+def place_recorders() -> tuple[tuple[Placed, ...], tuple[str, ...]]:
+    """Put the stand-ins into the present root; return them, and notes on those that could not be put."""
+    os.makedirs(_ORIGINALS, 0o755)
+    os.close(os.open(_CALLS, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666))
+    os.chmod(_CALLS, 0o666)
+    placed: list[Placed] = []
+    notes: list[str] = []
+    with contextlib.suppress(FileExistsError):
+        _try_to_replace(_POLICY, _DENY, placed, notes)
+    for directory in _DIRECTORIES:
+        if os.path.realpath(directory) != directory:
+            continue  # merged /usr: it is one of the others
+        for name, (_, text) in _PROGRAMS.items():
+            path = directory + b"/" + name
+            if _is_regular(path):
+                _keep_original(path, name)
+                _try_to_replace(path, text, placed, notes)
+    return tuple(placed), tuple(notes)
+
+
+def still_ours(placed: tuple[Placed, ...]) -> tuple[list[bytes], list[bytes]]:
+    """Return the paths whose stand-in is untouched, and those where only mode or owner differ."""
+    untouched: list[bytes] = []
+    altered: list[bytes] = []
+    for stand_in in placed:
+        with contextlib.suppress(OSError):
+            now = _look(stand_in.path)
+            if now.identity == stand_in.identity:
+                (untouched if now.attributes == stand_in.attributes else altered).append(stand_in.path)
+    return untouched, altered
+
+
+def read_calls(data: bytes) -> tuple[Effect, ...]:
+    """Return what the recorded calls would have done, each once, in order; broken records end the list."""
+    effects: dict[Effect, None] = {}
+    words = data[:_MOST_BYTES].split(b"\0")
+    place = 0
+    while place < len(words) and words[place].isdigit() and len(words[place]) < 6:
+        count = int(words[place])
+        call = words[place + 1 : place + 1 + count]
+        place += 1 + count
+        if call:
+            effect = _effect(call)
+            if effect is not None:
+                effects[effect] = None
+    return tuple(effects)
+
+
+def calls_path() -> bytes:
+    """Return the path, inside, of the file that holds the recorded calls."""
+    return _CALLS
+
+
+def _effect(call: list[bytes]) -> Effect | None:
+    name, arguments = call[0], call[1:]
+    kind = _PROGRAMS.get(name, ("service", b""))[0]
+    words = [word for word in arguments if not word.startswith(b"-")]
+    if name == b"systemctl":
+        if not words or words[0] in _HARMLESS_VERBS:
+            return None
+        return Effect(kind, f"would {shown(b' '.join(words))}")
+    if name == b"service" and len(words) >= 2:
+        return Effect(kind, f"would {shown(words[1])} {shown(words[0])}.service")
+    if name == b"invoke-rc.d" and len(words) >= 2:
+        return Effect(kind, f"would {shown(words[1])} {shown(words[0])}.service")
+    if name == b"deb-systemd-invoke" and words:
+        return Effect(kind, f"would {shown(b' '.join(words))}")
+    return Effect(kind, f"would run {shown(b' '.join(call))[:500]}")
+
+
+def _is_regular(path: bytes) -> bool:
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _keep_original(path: bytes, name: bytes) -> None:
+    target = _ORIGINALS + b"/" + name
+    with contextlib.suppress(OSError):
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o755))
+        linux.mount(path, target, b"", linux.MS_BIND)
+
+
+def _try_to_replace(path: bytes, text: bytes, placed: list[Placed], notes: list[str]) -> None:
+    try:
+        placed.append(_replace(path, text))
+    except OSError as error:
+        notes.append(f"calls of {shown(path)} are not recorded: {error.strerror}")
+
+
+def _replace(path: bytes, text: bytes) -> Placed:
+    temporary = path + b".aptguard-rehearsal"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o755)
+    try:
+        os.write(fd, text)
+        os.fchmod(fd, 0o755)
+        with contextlib.suppress(FileNotFoundError):
+            before = os.lstat(path)
+            os.fchown(fd, before.st_uid, before.st_gid)
+            os.fchmod(fd, stat.S_IMODE(before.st_mode) | 0o555)
+            os.utime(fd, ns=(before.st_atime_ns, before.st_mtime_ns))
+    finally:
+        os.close(fd)
+    os.rename(temporary, path)
+    return _look(path)
+
+
+def _look(path: bytes) -> Placed:
+    status = os.lstat(path)
+    return Placed(
+        path,
+        (status.st_ino, status.st_size, status.st_mtime_ns),
+        (status.st_mode, status.st_uid, status.st_gid),
+    )

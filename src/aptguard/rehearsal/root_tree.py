@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Building the root directory of a rehearsal out of the machine's own mounts.
+
+Runs in the init process, in a mount namespace of its own. All lower directories are opened before the
+first mount: the workspace may then stand on any directory, and a lower is named by descriptor
+(``/proc/self/fd/N``), so that no mount point's name ever needs escaping in an option string. The kernel
+wants lowers that belong to the present mount namespace; descriptors from before unshare(2) do not work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from dataclasses import dataclass, field
+
+from aptguard.rehearsal import linux
+from aptguard.rehearsal.model import Limits, Unknown
+from aptguard.rehearsal.mount_plan import Cover, MountPlan, Planned, plan_mounts
+from aptguard.rehearsal.mountinfo import Mount, read_mountinfo, visible_mounts
+from aptguard.rehearsal.own_trees import Devices, mount_dev, mount_proc, mount_sys
+from aptguard.rehearsal.small_copy import TooMuchToCopy, copy_file, copy_tree
+from aptguard.shown import shown
+
+# In order of preference; the documentation is Documentation/filesystems/overlayfs.rst.
+# metacopy: chown of a large file copies no data. redirect_dir: rename(2) of a directory works as it does on
+# the machine. index: hard links stay hard links, one inode with one content.
+_OVERLAY_OPTIONS = (
+    b"metacopy=on,redirect_dir=on,index=on,xino=auto,volatile",
+    b"metacopy=on,redirect_dir=on,index=off,xino=auto,volatile",
+    b"metacopy=off,redirect_dir=nofollow,index=off,volatile",
+)
+_WORKSPACES = (b"/run", b"/tmp", b"/mnt", b"/dev")
+_PROBE_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class LayerPlace:
+    """One overlay: where it stands, its upper directory in the workspace, a descriptor of its lower."""
+
+    point: bytes
+    upper: bytes
+    lower: int
+
+
+@dataclass(slots=True)
+class RootTree:
+    """What was built. ``file_copies``: mount point of a file, its copy in the workspace, its original."""
+
+    workspace: int
+    mounts: tuple[Mount, ...]
+    plan: MountPlan
+    layers: list[LayerPlace] = field(default_factory=list)
+    file_copies: list[LayerPlace] = field(default_factory=list)
+    unknowns: list[Unknown] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def build_root_tree(limits: Limits) -> RootTree:
+    """Build the tree at ``root`` in the workspace, which becomes the working directory.
+
+    Raises OSError or ValueError when there is no way to rehearse here at all; whatever else cannot be
+    covered is an Unknown of the result.
+    """
+    linux.mount(b"none", b"/", b"", linux.MS_REC | linux.MS_PRIVATE)
+    with open("/proc/self/mountinfo", "rb") as file:
+        mounts = visible_mounts(read_mountinfo(file.read()))
+    plan = plan_mounts(mounts, _files_among(mounts))
+    sources = _Sources(plan)
+    devices = Devices()
+    tree = RootTree(_make_workspace(limits), mounts, plan, unknowns=sources.unknowns)
+    for directory in (b"root", b"layers", b"files", b"copies"):
+        os.mkdir(directory, 0o700)
+    for number, planned in enumerate(plan.mounts):
+        source = sources.opened.get(planned.point)
+        if source is None and planned.cover is not Cover.ALIAS:
+            continue
+        try:
+            _place(tree, number, planned, source)
+        except (OSError, TooMuchToCopy) as error:
+            if planned.point == b"/":
+                raise
+            _give_up(tree, planned, source, str(error))
+    mount_proc(b"root/proc", devices)
+    mount_sys(b"root/sys")
+    mount_dev(b"root/dev", devices)
+    devices.close()
+    return tree
+
+
+def _files_among(mounts: tuple[Mount, ...]) -> frozenset[bytes]:
+    files = set()
+    for mount in mounts:
+        # Only a bind mount of something inside a file system can be a file; asking a dead server hangs.
+        if mount.root != b"/" and not mount.kind.startswith((b"nfs", b"cifs", b"fuse", b"autofs")):
+            with contextlib.suppress(OSError):
+                if not stat.S_ISDIR(os.lstat(mount.point).st_mode):
+                    files.add(mount.point)
+    return frozenset(files)
+
+
+class _Sources:
+    """A descriptor for each mount that the rehearsal shows."""
+
+    def __init__(self, plan: MountPlan) -> None:
+        self.opened: dict[bytes, int] = {}
+        self.unknowns: list[Unknown] = []
+        for planned in plan.mounts:
+            match planned.cover:
+                case Cover.REPLACED | Cover.ALIAS:
+                    continue
+                case Cover.UNCOVERED:
+                    if planned.reason:
+                        self.unknowns.append(_uncovered(planned, planned.reason))
+                    continue
+                case Cover.READ_ONLY:
+                    self.unknowns.append(_uncovered(planned, planned.reason))
+                    if not _answers(planned.point):
+                        continue
+                case Cover.OVERLAY | Cover.COPY | Cover.FILE:
+                    pass
+            self._open(planned)
+
+    def _open(self, planned: Planned) -> None:
+        directory = 0 if planned.cover is Cover.FILE else os.O_DIRECTORY
+        try:
+            fd = os.open(
+                planned.point, os.O_RDONLY | directory | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+            )
+            if linux.mount_id(fd) != planned.mount_id:
+                raise OSError(116, "another file system stands there now", planned.point)
+        except OSError as error:
+            self.unknowns.append(_uncovered(planned, str(error)))
+            return
+        self.opened[planned.point] = fd
+
+
+def _answers(point: bytes) -> bool:
+    """Whether the file system at ``point`` answers within a second; a dead server hangs whoever asks."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.statvfs(point)
+            os._exit(0)
+        except OSError:
+            os._exit(1)
+    with contextlib.closing(_Pidfd(pid)) as process:
+        if process.ended_within(_PROBE_SECONDS):
+            return os.waitpid(pid, 0)[1] == 0
+    os.kill(pid, 9)
+    return False
+
+
+class _Pidfd:
+    def __init__(self, pid: int) -> None:
+        self.fd = os.pidfd_open(pid)
+
+    def ended_within(self, seconds: float) -> bool:
+        import select
+
+        return bool(select.select([self.fd], [], [], seconds)[0])
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+
+def _make_workspace(limits: Limits) -> int:
+    """Mount the workspace, make it the working directory and return a descriptor of it."""
+    for place in _WORKSPACES:
+        with contextlib.suppress(OSError):
+            if stat.S_ISDIR(os.lstat(place).st_mode):
+                break
+    else:
+        raise OSError(2, "none of /run, /tmp, /mnt and /dev is a directory; the rehearsal needs one")
+    options = b"mode=0700,size=%d,nr_inodes=%d" % (limits.upper_bytes, limits.upper_inodes)
+    linux.mount(b"aptguard", place, b"tmpfs", linux.MS_NOSUID | linux.MS_NODEV, options)
+    os.chdir(place)
+    return os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _place(tree: RootTree, number: int, planned: Planned, source: int | None) -> None:
+    target = (b"root" + planned.point).rstrip(b"/")
+    match planned.cover:
+        case Cover.OVERLAY:
+            assert source is not None
+            lower = _reopened(linux.open_tree_clone(source))
+            _bind(_overlay(tree, number, planned, source, lower), target)
+        case Cover.COPY:
+            assert source is not None
+            copy = b"copies/%d" % number
+            copy_tree(source, copy)
+            fd = os.open(copy, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            _bind(_overlay(tree, number, planned, fd, fd), target)
+            tree.notes.append(
+                f"{shown(planned.point)} is rehearsed on a copy: overlayfs refuses its file system"
+            )
+        case Cover.ALIAS:
+            base = next((place for place in tree.layers if place.point == planned.base), None)
+            if base is None:
+                raise OSError(2, f"{shown(planned.base)}, of which it is a part, is not covered")
+            inner = os.path.dirname(base.upper) + b"/merged/" + planned.inner
+            _bind(inner, target, linux.MS_RDONLY if planned.read_only else 0)
+        case Cover.FILE:
+            assert source is not None
+            if not stat.S_ISREG(os.fstat(source).st_mode):
+                return
+            copy = b"files/%d" % number
+            copy_file(source, copy)
+            _bind(copy, target, linux.MS_RDONLY if planned.read_only else 0)
+            tree.file_copies.append(LayerPlace(planned.point, copy, source))
+        case Cover.READ_ONLY:
+            _bind(b"/proc/self/fd/%d" % (source or 0), target, linux.MS_RDONLY)
+        case Cover.UNCOVERED | Cover.REPLACED:
+            pass
+
+
+def _overlay(tree: RootTree, number: int, planned: Planned, lower: int, original: int) -> bytes:
+    """Mount an overlay over the directory ``lower`` and return the path of the merged directory."""
+    home = b"layers/%d" % number
+    for directory in (home, home + b"/upper", home + b"/work", home + b"/merged"):
+        os.mkdir(directory, 0o700)
+    _copy_attributes(lower, home + b"/upper")
+    where = b"lowerdir=/proc/self/fd/%d,upperdir=%s/upper,workdir=%s/work," % (lower, home, home)
+    flags = linux.MS_NODEV | (linux.MS_RDONLY if planned.read_only else 0)
+    refusals = []
+    for place, options in enumerate(_OVERLAY_OPTIONS):
+        try:
+            linux.mount(b"overlay", home + b"/merged", b"overlay", flags, where + options)
+        except OSError as error:
+            refusals.append(error)
+            continue
+        if place == len(_OVERLAY_OPTIONS) - 1:
+            tree.unknowns.append(
+                Unknown(
+                    f"renames of directories below {shown(planned.point)}",
+                    f"the overlay cannot do them as the machine does ({refusals[0].strerror})",
+                    planned.point,
+                )
+            )
+        break
+    else:
+        raise OSError(refusals[0].errno, f"overlayfs refuses it: {refusals[0].strerror}", planned.point)
+    tree.layers.append(LayerPlace(planned.point, home + b"/upper", original))
+    return home + b"/merged"
+
+
+def _copy_attributes(source: int, target: bytes) -> None:
+    """Give the upper root what the lower root has: the merged root shows the upper's."""
+    status = os.fstat(source)
+    os.chown(target, status.st_uid, status.st_gid)
+    os.chmod(target, stat.S_IMODE(status.st_mode))
+    for name in os.listxattr(source):
+        if not name.startswith("trusted.overlay."):
+            with contextlib.suppress(OSError):
+                os.setxattr(target, name, os.getxattr(source, name))
+    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _give_up(tree: RootTree, planned: Planned, source: int | None, reason: str) -> None:
+    """Show the place read-only instead, so that a script sees its files and cannot change them."""
+    tree.unknowns.append(_uncovered(planned, reason))
+    if source is not None:
+        with contextlib.suppress(OSError):
+            _bind(b"/proc/self/fd/%d" % source, (b"root" + planned.point).rstrip(b"/"), linux.MS_RDONLY)
+
+
+def _bind(source: bytes, target: bytes, read_only: int = 0) -> None:
+    linux.mount(source, target, b"", linux.MS_BIND)
+    if read_only:
+        # A bind mount takes its flags only from a second call (mount(2), MS_BIND).
+        flags = linux.MS_BIND | linux.MS_REMOUNT | linux.MS_RDONLY | linux.MS_NODEV
+        linux.mount(b"none", target, b"", flags)
+
+
+def _reopened(fd: int) -> int:
+    """Return ``fd`` (an O_PATH descriptor of a directory) as one that can be read, and close it."""
+    try:
+        return os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
+    finally:
+        os.close(fd)
+
+
+def _uncovered(planned: Planned, reason: str) -> Unknown:
+    return Unknown(
+        f"the file system at {shown(planned.point)}", reason + "; changes in it are not seen", planned.point
+    )

@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The init process of a rehearsal: builds its world, confines itself, runs dpkg, leaves nothing running.
+
+It is pid 1 of a pid namespace: when it ends, for whatever reason, the kernel kills every process that the
+scripts started, and with the last of them the mount namespace and all its mounts go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import signal
+import socket
+import struct
+import time
+from typing import NoReturn
+
+from aptguard.rehearsal import linux
+from aptguard.rehearsal.channel import receive, send
+from aptguard.rehearsal.confinement import confine
+from aptguard.rehearsal.model import Limits, RehearsalRequest, Step
+from aptguard.rehearsal.recorders import Placed, place_recorders, still_ours
+from aptguard.rehearsal.root_tree import RootTree, build_root_tree
+from aptguard.shown import shown
+
+_STATUS_FD = 3
+_TICK_MS = 100
+_NOT_OURS = (b"APT_HOOK_INFO_FD", b"APT_HOOK_SOCKET")
+
+
+class _Stop(Exception):  # noqa: N818
+    """The supervisor asked to stop, or is gone; or a bound was reached (the text says which)."""
+
+
+def run_init(request: RehearsalRequest, control: socket.socket, output: int, status: int) -> NoReturn:
+    """Be pid 1 of the rehearsal until the supervisor is done with it; never returns.
+
+    ``output`` is the pipe for what dpkg and the scripts write, ``status`` the one for dpkg's --status-fd.
+    """
+    try:
+        _guard_against_a_dead_supervisor(control)
+        placed = _prepare(request, control, output, status)
+        _wait_for(control, "go")
+        _run(request, control, output, status, placed)
+        while receive(control) is not None:
+            pass
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            send(control, "failed", reason=_sentence(error))
+    os._exit(0)
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.strerror} ({shown(os.fsencode(error.filename))})"
+    return f"{type(error).__name__}: {error}" if not isinstance(error, OSError) else str(error.strerror)
+
+
+def _guard_against_a_dead_supervisor(control: socket.socket) -> None:
+    linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+    # The supervisor may have died before that call, and from inside its pid cannot be seen: its end of the
+    # socket tells.
+    if select.select([control], [], [], 0)[0]:
+        os._exit(1)
+
+
+def _prepare(
+    request: RehearsalRequest, control: socket.socket, output: int, status: int
+) -> tuple[Placed, ...]:
+    os.setsid()
+    os.umask(0o077)
+    linux.unshare(
+        linux.CLONE_NEWNS
+        | linux.CLONE_NEWIPC
+        | linux.CLONE_NEWUTS
+        | linux.CLONE_NEWNET
+        | linux.CLONE_NEWCGROUP
+    )
+    tree = build_root_tree(request.limits)
+    _send_layers(tree, control)
+    os.chdir(b"root")
+    linux.pivot_root(b".", b".")
+    linux.umount2(b".", linux.MNT_DETACH)
+    os.chdir(b"/")
+    merged = os.open(b"/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    os.umask(0o022)
+    placed, notes = place_recorders()
+    _raise_loopback()
+    send(
+        control,
+        "built",
+        (merged,),
+        unknowns=[
+            {"what": unknown.what, "reason": unknown.reason, "path": _plain(unknown.path)}
+            for unknown in tree.unknowns
+        ],
+        notes=[*tree.notes, *notes],
+    )
+    _close_all_but(control.fileno(), output, status)
+    confine(request.limits)
+    send(control, "ready")
+    return placed
+
+
+def _send_layers(tree: RootTree, control: socket.socket) -> None:
+    send(control, "workspace", (tree.workspace,))
+    for mount in tree.mounts:
+        send(
+            control,
+            "mount",
+            id=mount.id,
+            device=_plain(mount.device),
+            root=_plain(mount.root),
+            point=_plain(mount.point),
+        )
+    for kind, places in (("layer", tree.layers), ("file", tree.file_copies)):
+        for place in places:
+            send(control, kind, (place.lower,), point=_plain(place.point), upper=_plain(place.upper))
+
+
+def _plain(path: bytes | None) -> str | None:
+    return None if path is None else path.decode("utf-8", "surrogateescape")
+
+
+def _raise_loopback() -> None:
+    """Switch ``lo`` on, so that a script meets a refused connection and not an unreachable network."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as end, contextlib.suppress(OSError):
+        # netdevice(7): SIOCSIFFLAGS with IFF_UP | IFF_RUNNING
+        fcntl.ioctl(end, 0x8914, struct.pack("16sH14x", b"lo", 0x41))
+
+
+def _close_all_but(*kept: int) -> None:
+    first = 0
+    for fd in sorted(kept):
+        if fd > first:
+            linux.close_range(first, fd - 1)
+        first = fd + 1
+    linux.close_range(first)
+    null = os.open(b"/dev/null", os.O_RDWR)
+    for fd in range(3):
+        if fd != null and fd not in kept:
+            os.dup2(null, fd)
+
+
+def _wait_for(control: socket.socket, kind: str) -> None:
+    message = receive(control)
+    if message is None or message[0].get("kind") != kind:
+        raise _Stop("the supervisor did not let the rehearsal begin")
+
+
+def _run(
+    request: RehearsalRequest, control: socket.socket, output: int, status: int, placed: tuple[Placed, ...]
+) -> None:
+    reason = ""
+    masked: list[bytes] = []
+    try:
+        for number, step in enumerate(request.steps):
+            # Before each call: what is unpacked may bring the file back, and the next dpkg would run it.
+            masked.extend(path for path in request.masked if _unlinked(path))
+            started = time.monotonic()
+            exit_status = _watch(_start(request, step, output, status), control, request.limits)
+            send(control, "step", number=number, status=exit_status, seconds=time.monotonic() - started)
+            if exit_status != 0:
+                break
+        leftovers = _wait_for_leftovers(control, request.limits)
+    except _Stop as stop:
+        reason = str(stop)
+        leftovers = []
+    _kill_the_rest()
+    untouched, altered = still_ours(placed)
+    send(
+        control,
+        "quiet",
+        stopped=reason,
+        leftovers=leftovers[:50],
+        untouched=[_plain(path) for path in untouched],
+        altered=[_plain(path) for path in altered],
+        masked=[_plain(path) for path in set(masked) if not os.path.lexists(path)],
+    )
+
+
+def _unlinked(path: bytes) -> bool:
+    try:
+        os.unlink(path)
+    except OSError:
+        return False
+    return True
+
+
+def _start(request: RehearsalRequest, step: Step, output: int, status: int) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        _become(request, step, output, status)
+    except BaseException as error:
+        os.write(2, f"cannot run {shown(step.argv[0])}: {_sentence(error)}\n".encode())
+    os._exit(127)
+
+
+def _become(request: RehearsalRequest, step: Step, output: int, status: int) -> NoReturn:
+    os.setsid()
+    output, status = fcntl.fcntl(output, fcntl.F_DUPFD, 100), fcntl.fcntl(status, fcntl.F_DUPFD, 100)
+    if step.stdin:
+        source = os.memfd_create("stdin")
+        os.write(source, step.stdin)
+        os.lseek(source, 0, os.SEEK_SET)
+    else:
+        source = os.open(b"/dev/null", os.O_RDONLY)
+    os.dup2(source, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.dup2(status, _STATUS_FD)
+    linux.close_range(_STATUS_FD + 1)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and exec would hand that on
+        signal.signal(number, signal.SIG_DFL)
+    os.umask(request.umask)
+    try:
+        os.chdir(request.cwd)
+    except OSError:
+        os.chdir(b"/")
+    environment = {name: value for name, value in request.environment.items() if name not in _NOT_OURS}
+    # systemctl believes that this is no chroot, finds no systemd and fails; so it has to be told.
+    environment[b"SYSTEMD_OFFLINE"] = b"1"
+    argv = (step.argv[0], b"--status-fd", b"%d" % _STATUS_FD, *step.argv[1:])
+    os.execve(argv[0], argv, environment)
+
+
+def _watch(pid: int, control: socket.socket, limits: Limits) -> int:
+    """Wait for ``pid``, reaping everybody; return its exit status (negative: the signal)."""
+    poller = select.poll()
+    process = os.pidfd_open(pid)
+    try:
+        poller.register(control, select.POLLIN)
+        poller.register(process, select.POLLIN)
+        ticks = 0
+        while True:
+            events = {fd for fd, _ in poller.poll(_TICK_MS)}
+            if control.fileno() in events:
+                _receive_stop(control)
+            for ended, status in _reaped():
+                if ended == pid:
+                    return os.waitstatus_to_exitcode(status)
+            if not events:
+                ticks += 1
+                _check_bounds(limits, with_memory=ticks % 3 == 0)
+    finally:
+        os.close(process)
+
+
+def _receive_stop(control: socket.socket) -> None:
+    message = receive(control)
+    raise _Stop("" if message is not None else "the supervisor is gone")
+
+
+def _reaped() -> list[tuple[int, int]]:
+    ended = []
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                break
+            ended.append((pid, status))
+    return ended
+
+
+def _check_bounds(limits: Limits, *, with_memory: bool) -> None:
+    pids = [name for name in os.listdir("/proc") if name.isdigit()]
+    if len(pids) > limits.processes:
+        raise _Stop(f"more than {limits.processes} processes ran at once")
+    if with_memory:
+        total = 0
+        for pid in pids:
+            with contextlib.suppress(OSError, IndexError), open(f"/proc/{pid}/statm", "rb") as file:
+                total += int(file.read().split()[1])
+        if total * os.sysconf("SC_PAGE_SIZE") > limits.memory_bytes:
+            raise _Stop(f"the scripts used more than {limits.memory_bytes >> 20} MiB of memory")
+
+
+def _wait_for_leftovers(control: socket.socket, limits: Limits) -> list[str]:
+    """Return the processes that are still there after the time for them has passed, as text."""
+    deadline = time.monotonic() + limits.leftover_seconds
+    pause = 0.001
+    while True:
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return []
+        if time.monotonic() > deadline:
+            return _processes()
+        if select.select([control], [], [], pause)[0]:
+            _receive_stop(control)
+        pause = min(pause * 2, 0.05)
+
+
+def _processes() -> list[str]:
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit() and name != "1":
+            with contextlib.suppress(OSError), open(f"/proc/{name}/cmdline", "rb") as file:
+                words = file.read(4096).rstrip(b"\0").split(b"\0")
+                found.append(shown(b" ".join(words))[:200] or "(a process without a command line)")
+    return sorted(found)
+
+
+def _kill_the_rest() -> None:
+    """Kill and reap every other process of the namespace; returns when there is none."""
+    while True:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(-1, signal.SIGKILL)
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return

@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The supervisor of one rehearsal: starts its init process, keeps the bounds, makes the result.
+
+Runs in the helper process, single-threaded (a fork of a threaded interpreter can deadlock, and the parent
+death signal is sent when the forking *thread* ends). It stays in the caller's mount namespace and never
+mounts anything. Whatever goes wrong ends as an Unknown in the result.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+from aptguard.changes.model import Change
+from aptguard.rehearsal import linux
+from aptguard.rehearsal.channel import channel, receive, send
+from aptguard.rehearsal.harvest import Scene, collect, harvest_changes, recorded_effects
+from aptguard.rehearsal.model import Effect, RehearsalRequest, RehearsalResult, StepResult, Unknown
+from aptguard.rehearsal.mountinfo import Mount
+from aptguard.rehearsal.observer import ObservedLayer, Observer
+from aptguard.shown import shown
+
+_TICK_SECONDS = 0.2
+_GRACE_SECONDS = 5.0  # for the init process to kill what runs and to say so
+_FLOOD = 64  # times limits.output_bytes
+
+Progress = Callable[[str], None]
+
+
+class Supervisor:
+    """One rehearsal, from fork to result; use ``run`` once."""
+
+    def __init__(self, request: RehearsalRequest, caller: int | None, observer: Observer, progress: Progress):
+        self._request = request
+        self._caller = caller
+        self._observer = observer
+        self._progress = progress
+        self._scene = Scene()
+        self._unknowns: list[Unknown] = []
+        self._notes: list[str] = []
+        self._steps: dict[int, StepResult] = {}
+        self._timing: dict[str, float] = {}
+        self._output = bytearray()
+        self._written = 0
+        self._status_line = b""
+        self._cut_off = False
+        self._quiet = False
+        self._started = time.monotonic()
+        self._init = -1
+
+    def run(self) -> RehearsalResult:
+        """Rehearse and return the result; nothing runs any more when it returns."""
+        linux.unshare(linux.CLONE_NEWPID)
+        self._control, theirs = channel()
+        self._output_pipe, output = os.pipe2(os.O_CLOEXEC)
+        self._status_pipe, status = os.pipe2(os.O_CLOEXEC)
+        self._init = os.fork()
+        if self._init == 0:
+            from aptguard.rehearsal.sandbox import run_init
+
+            self._control.close()
+            for fd in (self._output_pipe, self._status_pipe):
+                os.close(fd)
+            run_init(self._request, theirs, output, status)
+        theirs.close()
+        os.close(output)
+        os.close(status)
+        for fd in (self._output_pipe, self._status_pipe):
+            os.set_blocking(fd, False)
+        try:
+            self._watch()
+            return self._result()
+        finally:
+            self._end()
+
+    # -- while it runs ---------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        deadline = self._started + self._request.limits.seconds
+        kill_at: float | None = None
+        while not self._quiet:
+            now = time.monotonic()
+            if kill_at is None:
+                reason = self._reason_to_stop(now > deadline)
+                if reason is not None:
+                    self._cut_off = True
+                    if reason:
+                        self._unknowns.append(Unknown("the rehearsal was cut off", reason))
+                    kill_at = now + _GRACE_SECONDS
+                    with contextlib.suppress(OSError):
+                        send(self._control, "stop")
+            elif now > kill_at:
+                self._unknowns.append(Unknown("the rehearsal's end", "its init process did not answer"))
+                return
+            if not self._poll(max(0.0, min(_TICK_SECONDS, (kill_at or deadline) - now))):
+                return
+
+    def _reason_to_stop(self, too_late: bool) -> str | None:
+        """Return why the run must end now; an empty text when no reproach is meant; None to go on."""
+        limits = self._request.limits
+        if too_late:
+            return f"it was not done after {limits.seconds:g} seconds"
+        if self._written > limits.output_bytes * _FLOOD:
+            return f"the scripts wrote more than {limits.output_bytes * _FLOOD} bytes of output"
+        if self._observer.should_stop():
+            self._notes.append("the rehearsal was ended early: what it had done already decides")
+            return ""
+        return self._workspace_full()
+
+    def _workspace_full(self) -> str | None:
+        if self._scene.workspace < 0:
+            return None
+        space = os.statvfs(self._scene.workspace)
+        if space.f_bavail == 0 or space.f_favail == 0:
+            return "the scripts wrote more than the rehearsal has room for"
+        return None
+
+    def _poll(self, seconds: float) -> bool:
+        """Take in what has come; return False when the init process is gone."""
+        poller = select.poll()
+        observed = tuple(self._observer.filenos())
+        for fd in (self._control.fileno(), self._output_pipe, self._status_pipe, *observed):
+            if fd >= 0:
+                poller.register(fd, select.POLLIN)
+        if self._caller is not None:
+            poller.register(self._caller, select.POLLIN)
+        alive = True
+        for fd, _ in poller.poll(seconds * 1000):
+            if fd == self._control.fileno():
+                alive = self._take_message()
+            elif fd == self._output_pipe:
+                self._take_output()
+            elif fd == self._status_pipe:
+                self._take_status()
+            elif fd == self._caller:
+                raise CallerGone("the caller went away")
+            else:
+                self._observer.ready(fd)
+        if (line := self._observer.progress()) is not None:
+            self._progress(line)
+        return alive
+
+    def _take_message(self) -> bool:
+        try:
+            received = receive(self._control)
+        except OSError:
+            received = None
+        if received is None:
+            self._unknowns.append(Unknown("the rehearsal", "its init process ended before its work was done"))
+            return False
+        message, descriptors = received
+        match message["kind"]:
+            case "mount":
+                self._scene.mounts.append(_mount(message))
+            case "layer":
+                upper = self._open_in_workspace(message, os.O_DIRECTORY)
+                self._scene.layers.append(ObservedLayer(_bytes(message["point"]), upper, descriptors[0]))
+            case "workspace":
+                self._scene.workspace = descriptors[0]
+            case "file":
+                copy = self._open_in_workspace(message, 0)
+                self._scene.files.append((_bytes(message["point"]), copy, descriptors[0]))
+            case "built":
+                self._scene.merged = descriptors[0]
+                self._unknowns += [
+                    Unknown(item["what"], item["reason"], _bytes(item["path"]) if item["path"] else None)
+                    for item in message["unknowns"]
+                ]
+                self._notes += message["notes"]
+            case "ready":
+                self._attach_observer()
+                self._timing["set-up"] = time.monotonic() - self._started
+                send(self._control, "go")
+            case "step":
+                self._take_step(message)
+            case "quiet":
+                self._take_quiet(message)
+            case "failed":
+                self._unknowns.append(Unknown("the rehearsal could not be run", message["reason"]))
+                return False
+            case other:
+                raise ValueError(f"the init process sent {other!r}, which is no message of ours")
+        return True
+
+    def _open_in_workspace(self, message: dict[str, Any], kind: int) -> int:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | kind
+        return os.open(_bytes(message["upper"]), flags, dir_fd=self._scene.workspace)
+
+    def _attach_observer(self) -> None:
+        try:
+            self._observer.attach(self._scene.workspace, self._scene.merged, tuple(self._scene.layers))
+        except OSError as error:
+            self._notes.append(f"who made a change could not be observed: {error}")
+
+    def _take_step(self, message: dict[str, Any]) -> None:
+        number = message["number"]
+        step = self._request.steps[number]
+        self._steps[number] = StepResult(step.argv, message["status"], message["seconds"])
+        if message["status"] != 0:
+            self._take_output()
+            tail = bytes(self._output[-600:]).strip().replace(b"\n", b" | ")
+            how = (
+                f"exit {message['status']}"
+                if message["status"] > 0
+                else f"killed by signal {-message['status']}"
+            )
+            action = b" ".join(step.argv[:12])[:200]
+            self._unknowns.append(Unknown(f"rehearsal of {shown(action)} failed", f"{how}: {shown(tail)}"))
+
+    def _take_quiet(self, message: dict[str, Any]) -> None:
+        self._quiet = True
+        if message["stopped"]:
+            self._cut_off = True
+            self._unknowns.append(Unknown("the rehearsal was cut off", message["stopped"]))
+        for process in message["leftovers"]:
+            self._unknowns.append(
+                Unknown("what a process left behind would still do", f"still running at the end: {process}")
+            )
+        self._scene.untouched = frozenset(map(_bytes, message["untouched"]))
+        self._scene.altered = frozenset(map(_bytes, message["altered"]))
+        self._scene.masked = frozenset(map(_bytes, message["masked"]))
+
+    def _take_output(self) -> None:
+        if self._output_pipe < 0:
+            return
+        try:
+            data = os.read(self._output_pipe, 1 << 16)
+        except BlockingIOError:
+            return
+        if not data:
+            os.close(self._output_pipe)
+            self._output_pipe = -1
+            return
+        self._written += len(data)
+        self._output += data
+        bound = self._request.limits.output_bytes
+        if len(self._output) > 2 * bound:
+            del self._output[: len(self._output) - bound]
+
+    def _take_status(self) -> None:
+        """Read dpkg's status lines (dpkg(1), --status-fd): they say what it is about to do."""
+        try:
+            data = os.read(self._status_pipe, 1 << 16)
+        except BlockingIOError:
+            return
+        if not data:
+            os.close(self._status_pipe)
+            self._status_pipe = -1
+            return
+        lines = (self._status_line + data).split(b"\n")
+        self._status_line = lines.pop()[-4096:]
+        for line in lines:
+            if line.startswith(b"processing: "):
+                self._progress(shown(line[len(b"processing: ") :]).replace(":", "", 1))
+
+    # -- afterwards ------------------------------------------------------------------------------------
+
+    def _result(self) -> RehearsalResult:
+        self._timing["run"] = time.monotonic() - self._started - self._timing.get("set-up", 0.0)
+        if not self._quiet:
+            self._kill()
+        begun = time.monotonic()
+        for fd in self._observer.filenos():
+            self._observer.ready(fd)
+        while self._output_pipe >= 0 and select.select([self._output_pipe], [], [], 0)[0]:
+            self._take_output()
+        full = self._workspace_full()
+        if full is not None and not self._cut_off:
+            self._unknowns.append(Unknown("the rehearsal ran out of space", full))
+        changes: tuple[Change, ...] = ()
+        effects: tuple[Effect, ...] = ()
+        collected: dict[bytes, bytes | None] = {}
+        all_of_them = False
+        if self._scene.merged >= 0:
+            changes, all_of_them, unread = harvest_changes(
+                self._scene, self._observer, self._request.limits.changes
+            )
+            if not all_of_them:
+                self._unknowns.append(
+                    Unknown("a part of the changes", f"there are more than {self._request.limits.changes}")
+                )
+            self._unknowns += unread
+            collected, unread = collect(self._scene.merged, self._request.collect)
+            self._unknowns += unread
+            effects = recorded_effects(self._scene.merged)
+        self._timing["reading"] = time.monotonic() - begun
+        self._timing["total"] = time.monotonic() - self._started
+        done = [
+            self._steps.get(number, StepResult(step.argv, None, 0.0))
+            for number, step in enumerate(self._request.steps)
+        ]
+        failed = any(step.status not in (0, None) for step in done)
+        ended = self._quiet and not self._cut_off and all_of_them
+        if ended and not failed and any(step.status is None for step in done):
+            ended = False
+        if not ended and not self._unknowns and not self._cut_off:
+            self._unknowns.append(Unknown("the rehearsal", "it did not come to its end"))
+        return RehearsalResult(
+            steps=tuple(done),
+            changes=changes,
+            complete=ended,
+            collected=collected,
+            unknowns=tuple(self._unknowns),
+            effects=effects,
+            notes=(*self._notes, *self._observer.notes()),
+            output=bytes(self._output[-self._request.limits.output_bytes :]),
+            timing=self._timing,
+        )
+
+    def _kill(self) -> None:
+        """End the init process and with it, by the kernel, everything that runs in the rehearsal."""
+        if self._init > 0:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._init, signal.SIGKILL)
+            os.waitpid(self._init, 0)
+            self._init = -1
+
+    def _end(self) -> None:
+        self._observer.close()
+        self._control.close()
+        self._kill()
+
+
+class CallerGone(Exception):  # noqa: N818
+    """Nobody waits for the result any more."""
+
+
+def _mount(message: dict[str, Any]) -> Mount:
+    nothing: frozenset[bytes] = frozenset()
+    return Mount(
+        message["id"],
+        0,
+        _bytes(message["device"]),
+        _bytes(message["root"]),
+        _bytes(message["point"]),
+        nothing,
+        b"",
+        b"",
+        nothing,
+    )
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
