@@ -41,6 +41,7 @@ class HardLinks:
     def __init__(self, bound: int = SEARCH_BOUND) -> None:
         self._bound = bound
         self._names: dict[Inode, set[bytes]] = {}
+        self._links: dict[Inode, int] = {}
         self._wanted: list[_Wanted] = []
         self._touched: list[tuple[OpenLayer, bytes]] = []
         self._scanned: dict[tuple[int, bytes], list[bytes]] = {}
@@ -48,7 +49,9 @@ class HardLinks:
     def seen(self, path: bytes, seen: os.stat_result) -> None:
         """Note a lower entry that the walk met at the absolute ``path``."""
         if seen.st_nlink > 1 and not stat.S_ISDIR(seen.st_mode):
-            self._names.setdefault((seen.st_dev, seen.st_ino), set()).add(path)
+            inode = (seen.st_dev, seen.st_ino)
+            self._names.setdefault(inode, set()).add(path)
+            self._links[inode] = seen.st_nlink
 
     def touched(self, layer: OpenLayer, directory: bytes) -> None:
         """Note a directory in which the run changed something."""
@@ -70,6 +73,24 @@ class HardLinks:
             return Entry(descriptor, name).inode == inode
         finally:
             os.close(descriptor)
+
+    def names(self, inode: Inode) -> tuple[bytes, ...]:
+        """Return the absolute paths known so far for a lower inode."""
+        return tuple(sorted(self._names.get(inode, ())))
+
+    def all_names(self, layer: OpenLayer, directory: bytes, inode: Inode) -> tuple[bytes, ...]:
+        """Return the absolute paths of a lower inode, after looking for them from ``directory`` outwards."""
+        wanted = _Wanted(-1, layer, directory, inode, self._links.get(inode, 2), in_place=True)
+        self._scanned.clear()  # they were looked through for other inodes
+        self._wanted.append(wanted)
+        self._search()
+        self._wanted.remove(wanted)
+        return self.names(inode)
+
+    @property
+    def changed_in_place(self) -> frozenset[Inode]:
+        """The inodes that the walk found changed."""
+        return frozenset(wanted.inode for wanted in self._wanted if wanted.in_place)
 
     def complete(self, changes: list[Change], problem: Callable[[str], None]) -> None:
         """Put the names into ``changes``; a sentence to ``problem`` when names of a changed inode lack."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from aptguard.changes.entry import Entry
+from aptguard.changes.index import indexed_inodes
 from aptguard.changes.marks import is_bookkeeping, overlay_prefix
 from aptguard.changes.syscalls import clone_without_submounts, mount_id, open_directory
 from aptguard.shown import shown
@@ -53,7 +54,8 @@ class OpenLayer:
     """A layer while it is being read; a context manager, the layer's own descriptors stay the caller's.
 
     ``problem`` is a sentence when nothing read from here could be trusted. ``unheld`` are prefixes of
-    extended attributes that the upper file system cannot hold.
+    extended attributes that the upper file system cannot hold. ``indexed`` names, for each lower inode that
+    was copied as a hard link, its copy in the index directory.
     """
 
     def __init__(self, layer: Layer) -> None:
@@ -63,6 +65,7 @@ class OpenLayer:
         self.index = layer.index
         self.problem: str | None = None
         self.unheld: tuple[str, ...] = ()
+        self.indexed: dict[tuple[int, int], bytes] = {}
         self._own_mount: int | None = None
         self._stack = ExitStack()
 
@@ -97,12 +100,18 @@ class OpenLayer:
         except OSError:
             # Then an entry on another mount is noticed, rather than looked beneath.
             self._own_mount = mount_id(b"", directory=self.lower)
+        if self.index is not None:
+            self.indexed = indexed_inodes(self.index, self.lower)
 
     def full_path(self, relative: bytes) -> bytes:
         """Return the absolute path on the machine of a path relative to this mount."""
         if not relative:
             return self.mount_point
         return self.mount_point.rstrip(b"/") + b"/" + relative
+
+    def relative_path(self, path: bytes) -> bytes:
+        """Return an absolute path below this mount relative to it."""
+        return path[len(self.mount_point.rstrip(b"/")) :].lstrip(b"/")
 
     def open_upper(self, relative: bytes) -> int:
         """Return a descriptor of the upper directory at this path; raises OSError."""
@@ -111,6 +120,11 @@ class OpenLayer:
     def open_lower(self, relative: bytes) -> int:
         """Return a descriptor of the lower directory at this path; raises OSError, EXDEV on another mount."""
         return open_directory(self.lower, relative)
+
+    def copy_of(self, lower: Entry) -> Entry | None:
+        """Return the copy that the index holds of a lower entry; it shows under every name of the inode."""
+        name = self.indexed.get(lower.inode) if self.indexed else None
+        return None if name is None or self.index is None else Entry(self.index, name)
 
     def lower_entry(self, directory: int, name: bytes) -> Entry | None:
         """Return the lower entry of this name, None without one; raises OSError, EXDEV on another mount."""

@@ -49,7 +49,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def _prototype(symbol: str, *arguments: type) -> ctypes._NamedFuncPointer:
     function = _libc[symbol]  # indexing gives an object of our own: nobody else's argtypes change
     function.argtypes = arguments
-    function.restype = ctypes.c_long
+    function.restype = ctypes.c_long if symbol == "syscall" else ctypes.c_int
     return function
 
 

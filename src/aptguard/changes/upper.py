@@ -50,7 +50,9 @@ def read_changes(layers: Sequence[Layer], *, limit: int, ignore: Ignore | None =
     truncated = False
     with ExitStack() as stack:
         try:
-            walk.run([stack.enter_context(OpenLayer(layer)) for layer in layers])
+            opened = [stack.enter_context(OpenLayer(layer)) for layer in layers]
+            walk.run(opened)
+            walk.read_copies(opened)
         except LimitReachedError:
             truncated = True
         changes = walk.changes

@@ -21,7 +21,6 @@ import stat
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import assert_never
 
 from aptguard.changes.classify import CASES, MOVED, Outcome, UpperKind, lower_kind, upper_kind
@@ -29,8 +28,9 @@ from aptguard.changes.compare import metadata_kinds, same_content
 from aptguard.changes.entry import Entry, join, names_in
 from aptguard.changes.hard_links import HardLinks
 from aptguard.changes.layer import OpenLayer
-from aptguard.changes.marks import Marks, handle_of, marks_of
+from aptguard.changes.marks import handle_of, marks_of
 from aptguard.changes.model import Change, Kind
+from aptguard.changes.pair import Directory, Pair, redirected
 from aptguard.changes.syscalls import file_handle
 from aptguard.shown import shown
 
@@ -44,42 +44,6 @@ _PROBLEMS_SHOWN = 100
 
 class LimitReachedError(Exception):
     """There are more changes than asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Directory:
-    """A directory still to be read; ``upper``, ``lower``: whether it stands there, ``origin``: see above."""
-
-    layer: OpenLayer
-    path: bytes
-    upper: bool
-    lower: bool
-    origin: bytes | None
-
-    @property
-    def is_merged(self) -> bool:
-        """Whether what the upper does not hold is as it was."""
-        return self.upper and self.lower and self.origin == self.path
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """One path: what stood there, what stands there now, and where that comes from."""
-
-    directory: Directory
-    path: bytes
-    lower: Entry | None
-    after: Entry | None  # None: nothing
-    marks: Marks | None  # None: it is a lower entry that shows here
-    xattrs: dict[str, bytes] | None
-    origin: bytes | None  # the lower path of its content or of its entries
-
-    @property
-    def renamed_from(self) -> bytes | None:
-        """The absolute path it came from, None if it did not move."""
-        if self.origin is None or self.origin == self.path:
-            return None
-        return self.directory.layer.full_path(self.origin)
 
 
 class Walk:
@@ -127,6 +91,50 @@ class Walk:
                 self._read(directory)
             except OSError as error:
                 self._failed(directory.layer, directory.path, error)
+
+    def read_copies(self, layers: Iterable[OpenLayer]) -> None:
+        """Add what changed under names that no upper directory holds: see aptguard.changes.index.
+
+        Such a change was made under another name of the inode, which was deleted or renamed afterwards.
+        """
+        changed = {change.path for change in self.changes}
+        for layer in layers:
+            for inode, name in layer.indexed.items():
+                if inode in self.links.changed_in_place:
+                    continue
+                try:
+                    self._read_copy(layer, inode, name, changed)
+                except OSError as error:
+                    self._failed(layer, b"", error)
+
+    def _read_copy(self, layer: OpenLayer, inode: tuple[int, int], copy: bytes, changed: set[bytes]) -> None:
+        known = self.links.names(inode)
+        if not known or layer.index is None:
+            raise OSError(errno.ENOENT, f"no name was found of inode {inode[1]}, of which a copy changed")
+        upper = Entry(layer.index, copy)
+        if not self._copy_differs(layer, upper, known[0], record=False):
+            return
+        names = self.links.all_names(layer, layer.relative_path(known[0]).rpartition(b"/")[0], inode)
+        for name in names:
+            if name not in changed:
+                self._copy_differs(layer, upper, name, record=True)
+                return
+
+    def _copy_differs(self, layer: OpenLayer, copy: Entry, path: bytes, *, record: bool) -> bool:
+        relative = layer.relative_path(path)
+        parent, _, name = relative.rpartition(b"/")
+        descriptor = layer.open_lower(parent)
+        try:
+            lower = layer.lower_entry(descriptor, name)
+            directory = Directory(layer, parent, upper=True, lower=True, origin=parent)
+            pair, kind = self._upper_pair(directory, name, relative, copy, lower, lower)
+            outcome = CASES[kind, lower_kind(None if lower is None else lower.stat.st_mode)]
+            kinds = self._differences(pair, outcome)
+            if kinds and record:
+                self._record(pair, kinds, in_place=True)
+            return bool(kinds)
+        finally:
+            os.close(descriptor)
 
     def _failed(self, layer: OpenLayer, path: bytes, error: OSError) -> None:
         place = shown(layer.full_path(path))
@@ -194,6 +202,8 @@ class Walk:
             source = layer.lower_entry(origin, name)
         if before is not None:
             self.links.seen(layer.full_path(path), before.stat)
+        if above is None and source is not None:
+            above = layer.copy_of(source)
         if above is None:
             kind = MOVED[lower_kind(None if source is None else source.stat.st_mode)]
             came_from = None if source is None or directory.origin is None else join(directory.origin, name)
@@ -225,7 +235,7 @@ class Walk:
                 if source is not None and source.is_directory and directory.origin is not None:
                     came_from = join(directory.origin, name)
             case UpperKind.REDIRECTED_DIRECTORY | UpperKind.METACOPY:
-                came_from = _redirected(marks.redirect or name, directory.origin)
+                came_from = redirected(marks.redirect or name, directory.origin)
                 if came_from is None:
                     raise OSError(errno.EINVAL, f"its mark names no lower path: {marks.redirect!r}")
             case _:
@@ -270,6 +280,11 @@ class Walk:
         (self._upper if upper else self._below).append(below)
 
     def _compare(self, pair: Pair, outcome: Outcome, kind: UpperKind) -> None:
+        kinds = self._differences(pair, outcome)
+        if kinds and pair.lower is not None:
+            self._record(pair, kinds, in_place=self._in_place(pair, pair.lower, kind))
+
+    def _differences(self, pair: Pair, outcome: Outcome) -> frozenset[Kind]:
         lower, after = pair.lower, pair.after
         if lower is None or after is None:
             raise ValueError(f"{outcome} compares two entries, but one of {pair.path!r} is missing")
@@ -293,8 +308,7 @@ class Walk:
                     kinds.add(Kind.DEVICE)
             case _:
                 pass
-        if kinds:
-            self._record(pair, frozenset(kinds), in_place=self._in_place(pair, lower, kind))
+        return frozenset(kinds)
 
     def _same_as_origin(self, pair: Pair, lower: Entry) -> bool:
         """Whether the lower file that holds the content now is, or equals, the one that stood here."""
@@ -348,13 +362,3 @@ class Walk:
                 in_place=in_place,
             )
         self.changes.append(change)
-
-
-def _redirected(redirect: bytes, parent: bytes | None) -> bytes | None:
-    """Return the lower path a redirect names; None for a name beside an origin that does not exist.
-
-    overlayfs.rst, "Renaming directories": absolute from the root of the overlay, or one name.
-    """
-    if redirect.startswith(b"/"):
-        return redirect.strip(b"/")
-    return None if parent is None else join(parent, redirect)
