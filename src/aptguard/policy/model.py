@@ -24,7 +24,8 @@ class PathRule:
     """One named rule on paths.
 
     ``changes`` are the kinds of change it speaks for (values of changes.Kind), empty for all kinds.
-    ``explanation`` is one sentence an administrator understands. ``origin`` is ``FILE:LINE``.
+    ``explanation`` is one sentence an administrator understands. ``origin`` is ``FILE:LINE``; ``overrides`` are
+    the origins of the earlier rules of the same name that it replaced or changed, oldest first.
     """
 
     name: str
@@ -34,6 +35,7 @@ class PathRule:
     severity: Severity = Severity.BLOCK
     changes: frozenset[str] = frozenset()
     origin: str = ""
+    overrides: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,10 @@ class WhenUnable(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """All rules in force, merged; ``sources`` are the files they came from, in order."""
+    """All rules in force, merged; ``sources`` are the files they came from, in order.
+
+    ``origins`` says for single settings (``mode``, ``limits.seconds``) where they are written, as ``FILE:LINE``.
+    """
 
     mode: Mode = Mode.ENFORCE
     when_unable: WhenUnable = WhenUnable.CAUTIOUS
@@ -106,3 +111,4 @@ class Policy:
     exceptions: tuple[PolicyException, ...] = ()
     limits: PolicyLimits = field(default_factory=PolicyLimits)
     sources: tuple[str, ...] = ()
+    origins: dict[str, str] = field(default_factory=dict)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Path patterns of the policy; standard library only.
 
-A pattern is absolute. ``*`` and ``?`` match within one component (a leading dot is nothing special), ``[...]``
-a set of characters, ``**`` as a whole component any number of components (also none): ``/srv/**`` stands for
-/srv and all below it. ``{package}`` stands for the name of a package of the transaction. A special character
-stands for itself inside brackets: ``[*]``.
+A pattern is absolute. ``*`` and ``?`` match within one component (a leading dot is nothing special),
+``[...]`` a set of characters, ``**`` as a whole component any number of components (also none): ``/srv/**``
+stands for /srv and all below it. ``{package}`` stands for the name of a package of the transaction. A
+special character stands for itself inside brackets: ``[*]``.
 
 Paths are bytes; they are matched as UTF-8, where a byte that is no UTF-8 counts as one character.
 """
@@ -113,9 +113,9 @@ def _one_name_at_most(text: str) -> bool:
 def _expression(text: str, name: str) -> re.Pattern[str]:
     """Compile ``text``.
 
-    What stands between two ``**``, and between two ``*`` of one component, has a fixed length. So the leftmost
-    place where it fits is never the wrong one, and an atomic group may hold on to it: the time stays in
-    proportion to the path, whatever names a package gives its files.
+    What stands between two ``**``, and between two ``*`` of one component, has a fixed length. So the
+    leftmost place where it fits is never the wrong one, and an atomic group may hold on to it: the time
+    stays in proportion to the path, whatever names a package gives its files.
     """
     runs: list[list[str]] = [[]]
     for component in components(text):

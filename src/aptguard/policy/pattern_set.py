@@ -37,13 +37,14 @@ class PatternSet(Generic[T]):
 
     def first_match(self, path: bytes, packages: Iterable[str] = ()) -> T | None:
         """Return what the first pattern that matches ``path`` stands for, None where none does."""
-        return next(self._matches(path, packages), None)
+        return next(self.matches(path, packages), None)
 
     def all_matches(self, path: bytes, packages: Iterable[str] = ()) -> tuple[T, ...]:
         """Return what the patterns that match ``path`` stand for, in order, with repetitions."""
-        return tuple(self._matches(path, packages))
+        return tuple(self.matches(path, packages))
 
-    def _matches(self, path: bytes, packages: Iterable[str]) -> Iterator[T]:
+    def matches(self, path: bytes, packages: Iterable[str] = ()) -> Iterator[T]:
+        """Yield what all_matches() returns, one by one, without looking further than asked."""
         text = subject(path)
         exact = iter(self._exact.get(text, ()))
         waiting = next(exact, None)

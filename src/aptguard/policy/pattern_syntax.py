@@ -12,7 +12,7 @@ _MOST_STARS_BESIDE_NAME = 2
 
 
 class PatternError(ValueError):
-    """A pattern that means nothing: ``wrong`` says why, ``right`` what to write instead; both are sentences."""
+    """A pattern that means nothing: ``wrong`` says why, ``right`` what to write instead."""
 
     def __init__(self, wrong: str, right: str) -> None:
         super().__init__(f"{wrong}; {right}")
@@ -56,8 +56,8 @@ def components(text: str) -> list[str]:
 def pieces(component: str) -> list[Piece]:
     """Return what ``component`` (no slash in it, not ``**``) is made of.
 
-    Raises PatternError for a bracket that is not closed, is empty or runs backwards, and for braces other than
-    ``{package}``.
+    Raises PatternError for a bracket that is not closed, is empty or runs backwards, and for braces
+    other than ``{package}``.
     """
     result: list[Piece] = []
     position = 0

@@ -133,7 +133,7 @@ def test_the_name_found_in_a_path_is_one_that_makes_the_pattern_match(text, path
         ("/x[{]", b"/x{"),
         ("/?", "/é".encode()),
         ("/?", b"/\xff"),
-        ("/[а-я]", "/ж".encode()),
+        ("/[ä-ü]", "/ö".encode()),
         ("/a\nb".replace("\n", "?"), b"/a\nb"),
         ("/*", b"/a\n"),
     ],

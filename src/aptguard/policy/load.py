@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The policy in force: the files of all layers, or, where one is broken, the last that was valid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from aptguard.policy.checks import BUILT_IN, DEFAULT_CHECKS
+from aptguard.policy.finding import Severity
+from aptguard.policy.interpret import PolicyPart, interpret
+from aptguard.policy.last_valid import load_last_valid, save_last_valid
+from aptguard.policy.layers import PolicyPaths, find_layers
+from aptguard.policy.merge import merge
+from aptguard.policy.model import PathRule, Place, Policy
+from aptguard.policy.pattern import Pattern
+from aptguard.policy.policy_file import PolicyFileError, read_policy_file
+from aptguard.policy.problem import Gravity, PolicyProblem
+from aptguard.policy.real_places import with_real_places
+
+
+class Basis(Enum):
+    """Where the policy in force comes from."""
+
+    FILES = "files"  # all files are valid
+    LAST_VALID = "last valid"  # the copy of the policy from before a file was broken
+    VENDOR = "vendor"  # the shipped files alone
+    BUILT_IN = "built-in"  # not even those
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPolicy:
+    """A policy that can be used, always; ``degraded`` when it is not what the files say, for ``problems``."""
+
+    policy: Policy
+    problems: tuple[PolicyProblem, ...] = ()
+    degraded: bool = False
+    basis: Basis = Basis.FILES
+
+
+# Used beside what is left of the shipped files when those are broken and no valid policy was ever kept.
+LAST_RESORT = PathRule(
+    name="last-resort",
+    place=Place.DATA,
+    patterns=tuple(
+        Pattern(text)
+        for text in (
+            "/home/**",
+            "/root/**",
+            "/srv/**",
+            "/var/lib/mysql/**",
+            "/var/lib/postgresql/**",
+            "/var/mail/**",
+            "/var/www/**",
+        )
+    ),
+    explanation="The policy files are broken, and this place usually holds somebody's data.",
+    severity=Severity.BLOCK,
+    origin=BUILT_IN,
+)
+
+
+def load_policy(paths: PolicyPaths = PolicyPaths(), *, remember: bool = True) -> LoadedPolicy:  # noqa: B008
+    """Return the policy in force; raises nothing for broken files.
+
+    With an error in any file none of them counts: the last valid policy stays in force, and where none was
+    kept, the shipped files alone. ``remember`` keeps a copy of a valid policy; leave it off where only
+    something is shown.
+    """
+    layers = find_layers(paths)
+    parts, problems = read_parts(layers.in_force)
+    problems = [*layers.problems, *problems]
+    policy, misfits = merge(parts)
+    problems += misfits
+    if not has_errors(problems):
+        if remember and (warning := save_last_valid(paths.last_valid, policy)) is not None:
+            problems.append(warning)
+        return LoadedPolicy(with_real_places(policy), tuple(problems))
+    kept, problem = load_last_valid(paths.last_valid)
+    if kept is not None:
+        return LoadedPolicy(with_real_places(kept), tuple(problems), True, Basis.LAST_VALID)
+    if problem is not None:
+        problems.append(problem)
+    policy, basis = _vendor_alone(layers.vendor)
+    return LoadedPolicy(with_real_places(policy), tuple(problems), True, basis)
+
+
+def read_parts(files: Iterable[str]) -> tuple[list[PolicyPart], list[PolicyProblem]]:
+    """Return the parts of the ``files`` that are valid, in order, and all problems of the others."""
+    parts: list[PolicyPart] = []
+    problems: list[PolicyProblem] = []
+    for path in files:
+        try:
+            part, wrong = interpret(read_policy_file(path))
+        except PolicyFileError as error:
+            problems.append(error.problem)
+            continue
+        problems += wrong
+        if not wrong:
+            parts.append(part)
+    return parts, problems
+
+
+def has_errors(problems: Iterable[PolicyProblem]) -> bool:
+    """Whether one of ``problems`` makes a policy unusable."""
+    return any(problem.gravity is Gravity.ERROR for problem in problems)
+
+
+def _vendor_alone(files: tuple[str, ...]) -> tuple[Policy, Basis]:
+    parts, problems = read_parts(files)
+    policy, misfits = merge(parts)
+    if parts and not has_errors([*problems, *misfits]):
+        return policy, Basis.VENDOR
+    checks = DEFAULT_CHECKS if not parts else policy.checks
+    rest = replace(policy, path_rules=(*policy.path_rules, LAST_RESORT), checks=dict(checks))
+    return rest, Basis.BUILT_IN
+
+
+__all__ = ["LAST_RESORT", "Basis", "LoadedPolicy", "PolicyPaths", "has_errors", "load_policy", "read_parts"]
