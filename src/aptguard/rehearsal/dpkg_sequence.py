@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The calls of dpkg that apt makes for a transaction, in apt's order; pure.
 
-Source: pkgDPkgPM::Go in apt's apt-pkg/deb/dpkgpm.cc (2.6 and 3.0 agree). Two differences, both because
-nobody can answer in a rehearsal and because apt has already asked: conffile questions take dpkg's default
-(the installed file stays) unless the options say otherwise, and the removal of Essential or Protected
-packages is always allowed (apt passes these two options only where they are needed; elsewhere they mean
-nothing).
+Source: pkgDPkgPM::Go in apt's apt-pkg/deb/dpkgpm.cc (2.6 and 3.0 agree). It differs in three ways:
+
+* Nobody can answer in a rehearsal: conffile questions take dpkg's default (the installed file stays) unless
+  the options say otherwise.
+* apt has already asked about Essential and Protected packages, so their removal is always allowed (apt
+  passes these two options only where they are needed; elsewhere they mean nothing).
+* apt calls ``--configure --pending`` before the purge too. Even with ``--no-triggers`` that call runs all
+  pending triggers, which cost more than everything else; here it names the packages that wait for it, and
+  the triggers come last.
 """
 
 from __future__ import annotations
@@ -26,10 +30,9 @@ _REMOVE = (
 
 
 def steps(transaction: Transaction, *, triggers: bool) -> tuple[Step, ...]:
-    """Return the calls in order; with ``triggers`` the last one runs the pending triggers, and only them.
+    """Return the calls in order; with ``triggers`` the last one runs the pending triggers.
 
-    apt's final ``dpkg --configure --pending`` is the call that processes triggers; all before it carry
-    ``--no-triggers``.
+    That is apt's own last call, ``dpkg --configure --pending``; all before it carry ``--no-triggers``.
     """
     options = _options(transaction)
     quiet = (DPKG, *options, b"--no-triggers")
@@ -39,7 +42,6 @@ def steps(transaction: Transaction, *, triggers: bool) -> tuple[Step, ...]:
         calls.append(_set_selections(options, selections))
     for words in _groups(transaction.items):
         calls.append(Step((*quiet, *words)))
-    calls.append(Step((*quiet, b"--configure", b"--pending")))
     if any(item.action is Action.PURGE for item in transaction.items):
         # A removal has set the selection of its package to deinstall; apt writes its own once more.
         calls.append(_set_selections(options, selections))
@@ -72,13 +74,20 @@ def _set_selections(options: tuple[bytes, ...], selections: bytes) -> Step:
 def _groups(items: tuple[Item, ...]) -> Iterable[tuple[bytes, ...]]:
     """Yield one call's words for each run of equal operations.
 
-    A package is configured by name only where something is unpacked or removed after it (a Pre-Depends); the
-    others are left to ``--configure --pending``.
+    A package that the plan configures before something else is unpacked (for a Pre-Depends) is configured
+    there; all others come last, in one call.
     """
     last = max((place for place, item in enumerate(items) if item.action is not Action.CONFIGURE), default=-1)
+    waiting: dict[bytes, None] = {}
     operation: bytes = b""
     operands: list[bytes] = []
-    for item in items[: last + 1]:
+    for place, item in enumerate(items):
+        if item.action is Action.CONFIGURE or (item.action.unpacks and item.archive is not None):
+            waiting[_name(item).encode()] = None
+        if place > last:
+            continue
+        if item.action is Action.CONFIGURE:
+            del waiting[_name(item).encode()]
         if item.action.takes_away:
             wanted, operand = b"remove", _name(item).encode()
         elif item.action is Action.CONFIGURE:
@@ -95,6 +104,8 @@ def _groups(items: tuple[Item, ...]) -> Iterable[tuple[bytes, ...]]:
             operands.append(operand)
     if operands:
         yield _call(operation, operands)
+    if waiting:
+        yield _call(b"configure", list(waiting))
 
 
 def _call(operation: bytes, operands: list[bytes]) -> tuple[bytes, ...]:

@@ -56,7 +56,7 @@ def harvest_changes(
         if ours is None:
             continue
         if ours.cause is None:
-            ours = replace(ours, cause=observer.cause(ours.path))
+            ours = replace(ours, cause=observer.causes(ours.path))
         changes.append(ours)
         changes.extend(
             replace(ours, path=name, other_names=(*ours.other_names, ours.path))

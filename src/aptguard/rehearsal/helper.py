@@ -25,10 +25,23 @@ from aptguard.serialization import loads, to_plain
 
 def observer_for(request: RehearsalRequest) -> Observer:
     """Return the observer of the coming run: here live observation plugs in."""
-    names = {word for step in request.steps for word in step.stdin.split(b"\n") if word}
-    packages = {name.split()[0].split(b":")[0] for name in names}
-    only = packages.pop().decode("utf-8", "replace") if len(packages) == 1 else None
-    return NoObserver(only, "changes are attributed to the package only: nothing observed the run")
+    packages = _packages(request)
+    try:
+        from aptguard.rehearsal.watch import Progress, Watcher
+    except ImportError as error:
+        return NoObserver(packages, f"changes are attributed to the package only: {error}")
+
+    def tell(progress: Progress) -> None:
+        doing = " ".join(filter(None, (progress.package, progress.script))) or "dpkg"
+        _tell(f"{doing}: {progress.paths} paths")
+
+    return Watcher(packages=packages, stop_patterns=request.stop_patterns, progress=tell)
+
+
+def _packages(request: RehearsalRequest) -> list[str]:
+    """Return the names in the selections of the request."""
+    lines = [line for step in request.steps for line in step.stdin.split(b"\n") if line]
+    return sorted({line.split()[0].partition(b":")[0].decode("utf-8", "replace") for line in lines})
 
 
 def main(arguments: list[str]) -> int:
@@ -38,7 +51,7 @@ def main(arguments: list[str]) -> int:
         linux.setns(int(arguments[1]), linux.CLONE_NEWNS)
         os.close(int(arguments[1]))
     try:
-        result = Supervisor(request, 0, observer_for(request), _tell).run()
+        result = Supervisor(request, 0, observer_for, _tell).run()
     except (CallerGone, BrokenPipeError):
         return 1
     except Exception as error:  # any failure is an unknown, and never silence

@@ -25,28 +25,32 @@ class ObservedLayer:
 class Observer(Protocol):
     """What the supervisor asks of an observer; all calls come from its one thread."""
 
-    def attach(self, workspace: int, merged_root: int, layers: Sequence[ObservedLayer]) -> None:
+    def attach(self, workspace_fd: int, merged_root_fd: int, layers: Sequence[ObservedLayer]) -> None:
         """Begin; called once, after everything is mounted and before the first process is started.
 
-        ``workspace`` is the tmpfs that holds all uppers, ``merged_root`` the root directory that the scripts
-        see. An OSError makes the supervisor go on without observation, and say so in the notes.
+        ``workspace_fd`` is the tmpfs that holds all uppers, ``merged_root_fd`` the root directory that the
+        scripts see. Does not raise: what cannot be observed is one of the notes.
         """
 
     def filenos(self) -> Sequence[int]:
-        """Return the descriptors to poll for reading."""
+        """Return the descriptors to poll for reading; they may be fewer later."""
 
     def ready(self, fileno: int) -> None:
-        """Take in what has come; called when ``fileno`` is readable, and once for each at the end."""
-
-    def progress(self) -> str | None:
-        """Return a new line for the waiting user, None when there is none."""
+        """Take in what has come; called when ``fileno`` is readable."""
 
     def should_stop(self) -> bool:
         """Whether the outcome is certain, so that the run may end now."""
 
-    def cause(self, path: bytes) -> Cause | None:
+    def seconds_until_stop(self) -> float | None:
+        """Return after how many seconds should_stop is worth asking; None: no need for a time."""
+
+    def finish(self) -> None:
+        """Take in the rest; called when no process is left."""
+
+    def causes(self, path: bytes) -> Cause | None:
         """Return who made the last change at the absolute ``path``, None where it was not seen."""
 
+    @property
     def notes(self) -> Sequence[str]:
         """Return what the report should say about the observation itself."""
 
@@ -57,11 +61,11 @@ class Observer(Protocol):
 class NoObserver:
     """No live observation: changes are attributed to the package when there is only one."""
 
-    def __init__(self, package: str | None, reason: str = "") -> None:
-        self._cause = Cause(package, None) if package else None
+    def __init__(self, packages: Sequence[str], reason: str) -> None:
+        self._cause = Cause(packages[0], None) if len(packages) == 1 else None
         self._reason = reason
 
-    def attach(self, workspace: int, merged_root: int, layers: Sequence[ObservedLayer]) -> None:
+    def attach(self, workspace_fd: int, merged_root_fd: int, layers: Sequence[ObservedLayer]) -> None:
         """Do nothing."""
 
     def filenos(self) -> Sequence[int]:
@@ -71,21 +75,25 @@ class NoObserver:
     def ready(self, fileno: int) -> None:
         """Do nothing."""
 
-    def progress(self) -> str | None:
-        """Return None."""
-        return None
-
     def should_stop(self) -> bool:
         """Return False."""
         return False
 
-    def cause(self, path: bytes) -> Cause | None:
+    def seconds_until_stop(self) -> float | None:
+        """Return None."""
+        return None
+
+    def finish(self) -> None:
+        """Do nothing."""
+
+    def causes(self, path: bytes) -> Cause | None:
         """Return the only package, or None."""
         return self._cause
 
+    @property
     def notes(self) -> Sequence[str]:
         """Return why nothing was observed."""
-        return (self._reason,) if self._reason else ()
+        return (self._reason,)
 
     def close(self) -> None:
         """Do nothing."""

@@ -22,7 +22,7 @@ from aptguard.rehearsal.channel import channel, receive, send
 from aptguard.rehearsal.harvest import Scene, collect, harvest_changes, recorded_effects
 from aptguard.rehearsal.model import Effect, RehearsalRequest, RehearsalResult, StepResult, Unknown
 from aptguard.rehearsal.mountinfo import Mount
-from aptguard.rehearsal.observer import ObservedLayer, Observer
+from aptguard.rehearsal.observer import NoObserver, ObservedLayer, Observer
 from aptguard.shown import shown
 
 _TICK_SECONDS = 0.2
@@ -35,10 +35,17 @@ Progress = Callable[[str], None]
 class Supervisor:
     """One rehearsal, from fork to result; use ``run`` once."""
 
-    def __init__(self, request: RehearsalRequest, caller: int | None, observer: Observer, progress: Progress):
+    def __init__(
+        self,
+        request: RehearsalRequest,
+        caller: int | None,
+        make_observer: Callable[[RehearsalRequest], Observer],
+        progress: Progress,
+    ) -> None:
         self._request = request
         self._caller = caller
-        self._observer = observer
+        self._make_observer = make_observer
+        self._observer: Observer = NoObserver((), "the rehearsal ended before it could be observed")
         self._progress = progress
         self._scene = Scene()
         self._unknowns: list[Unknown] = []
@@ -73,6 +80,8 @@ class Supervisor:
         for fd in (self._output_pipe, self._status_pipe):
             os.set_blocking(fd, False)
         try:
+            # Loaded while the init process builds its tree: it runs on another processor.
+            self._observer = self._make_observer(self._request)
             self._watch()
             return self._result()
         finally:
@@ -97,7 +106,8 @@ class Supervisor:
             elif now > kill_at:
                 self._unknowns.append(Unknown("the rehearsal's end", "its init process did not answer"))
                 return
-            if not self._poll(max(0.0, min(_TICK_SECONDS, (kill_at or deadline) - now))):
+            wait = min(_TICK_SECONDS, (kill_at or deadline) - now, self._observer.seconds_until_stop() or 1.0)
+            if not self._poll(max(0.0, wait)):
                 return
 
     def _reason_to_stop(self, too_late: bool) -> str | None:
@@ -141,8 +151,6 @@ class Supervisor:
                 raise CallerGone("the caller went away")
             else:
                 self._observer.ready(fd)
-        if (line := self._observer.progress()) is not None:
-            self._progress(line)
         return alive
 
     def _take_message(self) -> bool:
@@ -173,7 +181,7 @@ class Supervisor:
                 ]
                 self._notes += message["notes"]
             case "ready":
-                self._attach_observer()
+                self._observer.attach(self._scene.workspace, self._scene.merged, tuple(self._scene.layers))
                 self._timing["set-up"] = time.monotonic() - self._started
                 send(self._control, "go")
             case "step":
@@ -190,12 +198,6 @@ class Supervisor:
     def _open_in_workspace(self, message: dict[str, Any], kind: int) -> int:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | kind
         return os.open(_bytes(message["upper"]), flags, dir_fd=self._scene.workspace)
-
-    def _attach_observer(self) -> None:
-        try:
-            self._observer.attach(self._scene.workspace, self._scene.merged, tuple(self._scene.layers))
-        except OSError as error:
-            self._notes.append(f"who made a change could not be observed: {error}")
 
     def _take_step(self, message: dict[str, Any]) -> None:
         number = message["number"]
@@ -265,8 +267,7 @@ class Supervisor:
         if not self._quiet:
             self._kill()
         begun = time.monotonic()
-        for fd in self._observer.filenos():
-            self._observer.ready(fd)
+        self._observer.finish()
         while self._output_pipe >= 0 and select.select([self._output_pipe], [], [], 0)[0]:
             self._take_output()
         full = self._workspace_full()
@@ -307,7 +308,7 @@ class Supervisor:
             collected=collected,
             unknowns=tuple(self._unknowns),
             effects=effects,
-            notes=(*self._notes, *self._observer.notes()),
+            notes=(*self._notes, *self._observer.notes),
             output=bytes(self._output[-self._request.limits.output_bytes :]),
             timing=self._timing,
         )
