@@ -24,7 +24,7 @@ def test_the_same_removal_destroys_the_machine(guest: Guest, toys: Path, package
     guest.install(guest.copy_in(build_obsolete(toys, package), "/root/obsolete.deb"))
     before = snapshot.take(guest.path("/"))
     removal = guest.run(["apt-get", "-y", "purge", package.name], check=False)
-    assert removal.returncode == 100, "apt notices, when it is too late"
+    assert removal.returncode != 0, "apt notices, when it is too late"
     gone = snapshot.vanished(before, snapshot.take(guest.path("/")))
     assert len(gone) > 100
     assert "/etc/passwd" in gone

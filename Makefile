@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# sudo make install | sudo make test | make deb | make lint | make bench
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := deb
+.DELETE_ON_ERROR:
+.PHONY: install test deb lint bench clean need-root build-packages test-packages
+
+# The product's Python is Debian's, whatever else is on the PATH.
+PYTHON := /usr/bin/python3
+export PATH := /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export DEBIAN_FRONTEND := noninteractive
+export LC_ALL := C.UTF-8
+
+VERSION := $(shell sed -n '1s/.*(\(.*\)).*/\1/p' debian/changelog)
+DEB := build/aptguard_$(VERSION)_all.deb
+SOURCE := build/package/aptguard-$(VERSION)
+TOOLS := build/venv
+TOOL_VERSIONS := ruff==0.17.6 mypy==2.4.1
+
+BUILD_PACKAGES := dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all python3-setuptools
+RUNTIME_PACKAGES := python3-apt python3-pydantic python3-structlog python3-systemd
+TEST_PACKAGES := $(BUILD_PACKAGES) $(RUNTIME_PACKAGES) python3-pytest python3-hypothesis python3-venv \
+	lintian shellcheck mmdebstrap systemd-container util-linux
+
+SHELL_SCRIPTS = $(shell grep -rlIE '^#! ?/bin/(ba|da)?sh' .ci debian hooks tests --exclude-dir=aptguard)
+
+APT_INSTALL := apt-get -q -y --no-install-recommends install
+
+need-root:
+	@test "$$(id -u)" = 0 || { echo "this needs root: sudo make $(MAKECMDGOALS)" >&2; exit 2; }
+
+# apt is asked only for what is missing, and for new lists only when the old ones do not do.
+define install_packages
+	@missing=$$(for package in $(1); do \
+	    dpkg-query -W -f '$${db:Status-Status}\n' "$$package" 2>/dev/null | grep -qx installed || echo "$$package"; \
+	done); \
+	if [ -n "$$missing" ]; then \
+	    $(APT_INSTALL) $$missing </dev/null || { apt-get -q update </dev/null && $(APT_INSTALL) $$missing </dev/null; }; \
+	fi
+endef
+
+build-packages: need-root
+	$(call install_packages,$(BUILD_PACKAGES) $(RUNTIME_PACKAGES))
+
+test-packages: need-root
+	$(call install_packages,$(TEST_PACKAGES))
+
+install: build-packages
+	@$(MAKE) --no-print-directory deb
+	$(APT_INSTALL) --reinstall --allow-downgrades ./$(DEB) </dev/null
+	aptguard selftest
+
+# Built in a copy, so that nothing of the build lands beside the sources; nocheck, for `make test` tests.
+deb:
+	@rm -rf build/package build/aptguard_*_all.deb
+	@mkdir -p $(SOURCE)
+	@tar --create --exclude=./build --exclude=./.git --exclude='__pycache__' --exclude='.*_cache' . | tar --extract -C $(SOURCE)
+	@cd $(SOURCE) && DEB_BUILD_OPTIONS="nocheck $${DEB_BUILD_OPTIONS:-}" DEB_BUILD_PROFILES=nocheck \
+	    dpkg-buildpackage --build=binary --no-sign --no-check-builddeps > ../build.log 2>&1 </dev/null \
+	    || { tail -n 60 ../build.log >&2; echo "the package could not be built; all of it: build/package/build.log" >&2; exit 1; }
+	@mv build/package/aptguard_*_all.deb $(DEB)
+	@echo "$(DEB)"
+
+$(TOOLS)/made: Makefile
+	@rm -rf $(TOOLS)
+	$(PYTHON) -m venv --system-site-packages $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check $(TOOL_VERSIONS) </dev/null
+	@touch $@
+
+lint: $(TOOLS)/made deb
+	$(TOOLS)/bin/ruff check .
+	$(TOOLS)/bin/ruff format --check .
+	$(TOOLS)/bin/mypy
+	shellcheck $(SHELL_SCRIPTS)
+	lintian --fail-on error,warning --tag-display-limit 0 $(DEB)
+
+test: test-packages $(TOOLS)/made
+	$(PYTHON) -m pytest -p no:cacheprovider $(PYTEST_ARGUMENTS) </dev/null
+
+bench: build-packages
+	$(PYTHON) -m tests.bench
+
+clean:
+	rm -rf build .pytest_cache .mypy_cache .ruff_cache
