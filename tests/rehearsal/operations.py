@@ -22,7 +22,7 @@ XATTRS = (
     ("trusted.note", b"1"),
     ("security.note", b"1"),
     ("security.capability", bytes.fromhex("0100000200040000000000000000000000000000")),
-    # version 2, user::rwx, user:1000:r--, group::r-x, mask::r-x, other::r--  (acl(5), linux/posix_acl_xattr.h)
+    # user::rwx, user:1000:r--, group::r-x, mask::r-x, other::r--  (linux/posix_acl_xattr.h)
     (
         "system.posix_acl_access",
         bytes.fromhex(

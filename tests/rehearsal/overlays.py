@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
+
 from aptguard.changes.upper import ChangeSet, Ignore, Layer, copy_root_metadata, read_changes
 
 _libc = ctypes.CDLL(None, use_errno=True)

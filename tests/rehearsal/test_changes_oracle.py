@@ -10,12 +10,12 @@ import os
 import tempfile
 
 import pytest
-from aptguard.changes.model import Kind
 from hypothesis import HealthCheck, Phase, given, note, settings
-
 from operations import Operation, build_start, operations, perform
 from oracle import differences
 from overlays import OPTION_SETS, Overlay, in_private_mounts, overlay
+
+from aptguard.changes.model import Kind
 
 pytestmark = pytest.mark.needs_root
 
@@ -67,15 +67,17 @@ def test_reading_the_upper_equals_a_naive_comparison_of_merged_and_lower(options
                     build_start(root)
                     perform(root, before)
 
-                with tempfile.TemporaryDirectory(dir=disk) as lower:
-                    with overlay(
+                with (
+                    tempfile.TemporaryDirectory(dir=disk) as lower,
+                    overlay(
                         base, build, options, lower=os.fsencode(lower) if lower_on == "disk" else None
-                    ) as place:
-                        perform(place.merged, during)
-                        found = disagreements(place)
-                        for line in found:
-                            note(line)
-                        assert found == []
+                    ) as place,
+                ):
+                    perform(place.merged, during)
+                    found = disagreements(place)
+                    for line in found:
+                        note(line)
+                    assert found == []
 
             agrees()
 

@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from aptguard.changes.hard_links import HardLinks
 from aptguard.changes.layer import Layer, OpenLayer, copy_root_metadata
 from aptguard.changes.model import Change
+from aptguard.changes.summary import tree_order
 from aptguard.changes.walk import Ignore, LimitReachedError, Walk
 
 __all__ = ["ChangeSet", "Ignore", "Layer", "copy_root_metadata", "read_changes"]
-
-_SEPARATOR_FIRST = bytes.maketrans(b"/\0", b"\0/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,5 +56,5 @@ def read_changes(layers: Sequence[Layer], *, limit: int, ignore: Ignore | None =
             truncated = True
         changes = walk.changes
         links.complete(changes, walk.problem)
-    changes.sort(key=lambda change: change.path.translate(_SEPARATOR_FIRST))
+    changes.sort(key=tree_order)
     return ChangeSet(tuple(changes), truncated, walk.problems)
