@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Watching a rehearsal from outside with fanotify: who did it, how far it is, and when it may end early.
+
+Two groups: `UpperChanges` tells what happens in the upper layers, and `ProgramStarts` holds each maintainer
+script and each program for a moment when it starts. Before we let it go on we have read every change that
+was made so far: that gives one strict order of changes and scripts. What must hold: a failure in here ends
+the watching (closing both groups, which lets everything go on), never the rehearsal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from aptguard.changes.model import Cause
+from aptguard.rehearsal import fanotify as fan
+from aptguard.rehearsal.attribution import SCRIPT_NAMES, Action, Attribution
+from aptguard.rehearsal.early_stop import EarlyStop
+from aptguard.rehearsal.processes import look_at, start_time
+from aptguard.rehearsal.program_starts import LINKER_CACHE, NEW_SCRIPTS, ProgramStarts
+from aptguard.rehearsal.upper_changes import UpperChanges, WatchedLayer
+from aptguard.shown import shown
+
+_READS_AT_ONCE: Final = 8  # so that a flood of changes leaves the caller time for its deadline
+_PATHS_BETWEEN_REPORTS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a rehearsal is: the script that runs (None: dpkg itself) and the number of paths changed."""
+
+    package: str | None
+    script: str | None
+    paths: int
+
+
+class Watcher:
+    """Observes one rehearsal; the sandbox' supervisor polls `filenos` and calls `ready`.
+
+    ``packages`` are the names in the transaction: a single one is named wherever nothing better is known.
+    ``programs_per_script`` bounds the price: after so many program starts in one maintainer script,
+    further ones are not stopped for a look at their command line (about 0.1 ms each).
+    """
+
+    def __init__(
+        self,
+        *,
+        packages: Sequence[str] = (),
+        stop_patterns: Sequence[bytes] = (),
+        progress: Callable[[Progress], None] | None = None,
+        early_stop: EarlyStop | None = None,
+        programs_per_script: int = 2000,
+        limit: int = 500_000,
+    ) -> None:
+        only = packages[0].encode("utf-8", "surrogateescape") if len(set(packages)) == 1 else None
+        self.attribution = Attribution(only_package=only, limit=limit)
+        self._stop = early_stop if early_stop is not None else EarlyStop(stop_patterns)
+        self._progress = progress
+        self._reported: tuple[object, str | None] = (None, None)
+        self._reported_paths = 0
+        self._notes: dict[str, None] = {}
+        self._changes: UpperChanges | None = None
+        self._starts: ProgramStarts | None = None
+        self._started: dict[int, int | None] = {}
+        self._programs = 0
+        self._programs_limit = programs_per_script
+
+    def attach(self, workspace_fd: int, merged_root_fd: int, layers: Sequence[WatchedLayer]) -> None:
+        """Start watching; before anything runs inside. Never raises: without fanotify there is a note.
+
+        The descriptors must stay open as long as the watcher does; they are not closed here.
+        """
+        try:
+            self._changes = UpperChanges(workspace_fd, layers)
+        except OSError as error:
+            self._give_up(f"the kernel does not report changes of the overlay ({error})")
+            return
+        for mount_point in self._changes.uncovered:
+            self._note(f"attribution incomplete: {shown(mount_point)} has its upper layer elsewhere")
+        try:
+            self._starts = ProgramStarts(merged_root_fd)
+        except OSError as error:
+            self._note(f"changes are told apart by process only, since program starts are not seen ({error})")
+            return
+        if not self._starts.waits:
+            self._note("attribution may be off by a moment: this kernel lets no script wait for the watcher")
+
+    def filenos(self) -> tuple[int, ...]:
+        """Return the descriptors to poll for input; empty when nothing is watched (any more)."""
+        return tuple(
+            group.fd for group in (self._starts, self._changes) if group is not None and group.fd >= 0
+        )
+
+    def ready(self, fileno: int) -> None:
+        """Take what ``fileno`` has to say. Never raises; a failure ends the watching, not the rehearsal."""
+        try:
+            if self._starts is not None and fileno == self._starts.fd:
+                self._answer(self._starts)
+            elif self._changes is not None and fileno == self._changes.fd:
+                self._look_ahead()
+                for _ in range(_READS_AT_ONCE):
+                    if not self._take(self._changes):
+                        break
+        except Exception as error:
+            self._give_up(f"{type(error).__name__}: {error}")
+
+    def causes(self, path: bytes) -> Cause | None:
+        """Return who is behind the state of ``path``, or None where that was not seen."""
+        return self.attribution.cause(path)
+
+    def should_stop(self) -> bool:
+        """Whether a deletion below a stop pattern was seen and the grace after it is over."""
+        return self._stop.remaining() == 0.0
+
+    def seconds_until_stop(self) -> float | None:
+        """Return how long the caller may sleep before it asks `should_stop`; None: as long as it likes."""
+        return self._stop.remaining()
+
+    def finish(self) -> None:
+        """Take all that is still queued and stop watching; to be called when every process has ended."""
+        try:
+            self._look_ahead()
+            self._catch_up()
+        except Exception as error:
+            self._give_up(f"{type(error).__name__}: {error}")
+        self.close()
+
+    def close(self) -> None:
+        """Stop watching; every process that waits for an answer goes on."""
+        for group in (self._starts, self._changes):
+            if group is not None:
+                group.close()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return sentences for the report where attribution is not what it should be."""
+        if self.attribution.truncated:
+            self._note(f"attribution incomplete: more than {self.attribution.limit} paths changed")
+        return tuple(self._notes)
+
+    def _answer(self, starts: ProgramStarts) -> None:
+        events = starts.read()
+        try:
+            if starts.waits:
+                # Only now, with these processes waiting, is all that they did before in the other queue.
+                self._catch_up()
+            for event in events:
+                if event.fd >= 0:
+                    self._start(starts, event)
+        finally:
+            starts.release(events)
+        self._report()
+
+    def _look_ahead(self) -> None:
+        """Where nobody waits for us, take the starts first: better too early than after the deeds."""
+        if self._starts is not None and self._starts.fd >= 0 and not self._starts.waits:
+            self._answer(self._starts)
+
+    def _start(self, starts: ProgramStarts, event: fan.Event) -> None:
+        name = starts.executed_file(event)
+        if name is None:
+            self._programs += 1
+            if self._programs > self._programs_limit and starts.sees_programs:
+                starts.see_programs(False)
+            self._see(event.pid)
+        elif name.rpartition(b".")[2] in SCRIPT_NAMES:
+            self._forget_ended()
+            self.attribution.script_started(event.pid, name)
+            self._programs = 0
+            if not starts.sees_programs:
+                starts.see_programs(True)
+
+    def _see(self, pid: int) -> None:
+        seen, started = look_at(pid, self.attribution.owned_by_script)
+        if pid in self._started and self._started[pid] != started:
+            self.attribution.forget(pid)
+        self._started[pid] = started
+        self.attribution.process_seen(seen)
+
+    def _forget_ended(self) -> None:
+        """Drop processes that have ended, whose changes were all taken: their numbers may be used again."""
+        for pid, started in list(self._started.items()):
+            if started is None or start_time(pid) != started:
+                del self._started[pid]
+                self.attribution.forget(pid)
+
+    def _catch_up(self) -> None:
+        """Take what is queued at this moment; not more, since others may go on writing for ever."""
+        if self._changes is None or self._changes.fd < 0:
+            return
+        queued = self._changes.queued()
+        while queued > 0:
+            taken = self._take(self._changes)
+            if not taken:
+                break
+            queued -= taken
+
+    def _take(self, changes: UpperChanges) -> int:
+        events = changes.read()
+        for event in events:
+            if event.mask & fan.FAN_Q_OVERFLOW:
+                self._note("attribution incomplete: the kernel's event queue was full")
+                continue
+            change = changes.understand(event)
+            if change is None:
+                continue
+            pid, path, action, directory, harm = change
+            if pid and not self.attribution.knows(pid):
+                self._see(pid)
+            self.attribution.path_changed(pid, path, action, directory)
+            if harm and self.attribution.belongs_to_script(pid):
+                self._stop.deleted(path)
+            elif action is Action.ENTERED or action is Action.MOVED_IN:
+                self._stop.entered(path)
+                self._follow(path, directory)
+        self._report()
+        return len(events)
+
+    def _follow(self, path: bytes, directory: bool) -> None:
+        """Renew marks whose inode was replaced: a rebuilt linker cache, the scripts of a new package."""
+        if self._starts is None or self._starts.fd < 0:
+            return
+        if path == LINKER_CACHE:
+            self._starts.see_programs(True)
+        elif path == NEW_SCRIPTS and directory:
+            try:
+                self._starts.guard_scripts(NEW_SCRIPTS)
+            except OSError:
+                return  # gone again; a script in it would still be known by its environment
+
+    def _report(self) -> None:
+        if self._progress is None:
+            return
+        script = self.attribution.current
+        state = (script, None if script is None else script.label())
+        paths = self.attribution.paths
+        if state != self._reported or paths >= self._reported_paths + _PATHS_BETWEEN_REPORTS:
+            self._reported, self._reported_paths = state, paths
+            package = None if script is None or script.package is None else shown(script.package)
+            self._progress(Progress(package, state[1], paths))
+
+    def _note(self, sentence: str) -> None:
+        self._notes[sentence] = None
+
+    def _give_up(self, reason: str) -> None:
+        self.close()
+        self._note(
+            f"attribution incomplete: {reason}; "
+            "causes are named only as far as they were seen, or by the transaction's only package"
+        )
