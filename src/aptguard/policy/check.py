@@ -43,7 +43,7 @@ def check_files(
     if not asked:
         problems += layers.problems
         problems += _masked(layers)
-    spoken_for = set(asked) or {*layers.admin}
+    spoken_for = set(asked) - {*layers.vendor} if asked else {*layers.admin}
     problems += _warnings(parts, policy, spoken_for, today or datetime.date.today())
     return sorted(
         (problem for problem in problems if problem.file in concerned),
@@ -147,9 +147,10 @@ def _contradictions(
     for other in policy.path_rules:
         if other.name == rule.name or other.severity is Severity.IGNORE or other.place is rule.place:
             continue
-        same = any(pattern.text == text for pattern in other.patterns)
-        if same:
-            first, second = sorted((rule, other), key=rank)
+        first, second = sorted((rule, other), key=rank)
+        if not _silences(first, second):
+            continue
+        if any(pattern.text == text for pattern in other.patterns):
             problems.append(
                 _warning(
                     part,
@@ -172,6 +173,11 @@ def _contradictions(
                 )
             )
     return problems
+
+
+def _silences(first: PathRule, second: PathRule) -> bool:
+    """Whether ``first`` leaves no kind of change to ``second`` where both match."""
+    return not first.changes or (bool(second.changes) and second.changes <= first.changes)
 
 
 def _permits(rule: PathRule) -> bool:

@@ -11,6 +11,7 @@ from enum import Enum
 from aptguard.shown import shown
 
 _LONGEST_QUOTE = 60
+_FEW = 4
 
 
 class Gravity(Enum):
@@ -50,15 +51,16 @@ def quoted(value: object) -> str:
 
 
 def one_of(given: str, words: Iterable[str]) -> str:
-    """Return advice for a word that is not among ``words``: the nearest one, or all of them."""
+    """Return advice for a word that is not among ``words``: the nearest one, and all where they are few."""
     known = sorted(words)
     lowered = given.strip().lower().replace("_", "-")
     if near := difflib.get_close_matches(
         lowered, [word.replace("_", "-") for word in known], n=1, cutoff=0.6
     ):
         meant = next(word for word in known if word.replace("_", "-") == near[0])
-        return f'did you mean "{meant}"?'
-    return "use " + enumerated(known)
+        guess = f'did you mean "{meant}"?'
+        return f"{guess} (use {enumerated(known)})" if len(known) <= _FEW else guess
+    return f"use {enumerated(known)}"
 
 
 def enumerated(words: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import Field, StrictBool, StrictInt, StrictStr
 
-from aptguard.policy.pydantic_versions import Table
+from aptguard.policy.pydantic_versions import Table, field_descriptions
 
 PATHS = 'write a list of absolute patterns, such as ["/srv/**"]'
 SENTENCE = "write one sentence in quotes"
@@ -92,3 +92,12 @@ def table_at(location: tuple[str | int, ...]) -> type[Table] | None:
             return NAMED_TABLES.get(kind)
         case _:
             return None
+
+
+def field_names(table: type[Table]) -> frozenset[str]:
+    """Return every key that may stand in ``table`` or, for the whole file, anywhere in it."""
+    names = set(field_descriptions(table))
+    if table is PolicyTable:
+        tables: list[type[Table]] = [LimitsTable, *NAMED_TABLES.values()]
+        names.update(*(field_descriptions(inner) for inner in tables))
+    return frozenset(names)

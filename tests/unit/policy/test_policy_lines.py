@@ -136,7 +136,7 @@ lines = st.one_of(
 )
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(st.lists(lines, max_size=8))
 def test_the_keys_found_are_those_that_tomllib_finds(parts):
     text = "\n".join(parts)
@@ -147,7 +147,7 @@ def test_the_keys_found_are_those_that_tomllib_finds(parts):
     assert set(key_lines(text)) == locations(plain)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.dictionaries(keys, values, max_size=6))
 def test_lines_count_what_stands_before_them(table):
     text, expected = "", {}

@@ -126,7 +126,8 @@ def test_a_file_of_the_same_name_in_etc_masks_the_shipped_one(machine, make):
 
 def test_the_more_severe_rule_and_the_protected_place_come_first(machine):
     machine.admin_file.write_text(
-        '[rule.databases]\nseverity = "warn"\n[rule.wide]\nplace = "data"\npaths = ["/var/**"]\nbecause = "x"\n'
+        '[rule.databases]\nseverity = "warn"\n'
+        '[rule.wide]\nplace = "data"\npaths = ["/var/**"]\nbecause = "x"\n'
     )
     assert [one.name for one in machine.load().policy.path_rules] == ["boot", "wide", "databases"]
 
@@ -149,7 +150,7 @@ UNUSABLE = {
         None,
     ),
     "a loop of links": (lambda path: path.symlink_to(path.name), "symbolic links", None),
-    "a named pipe": (lambda path: os.mkfifo(path), "a named pipe", None),
+    "a named pipe": (os.mkfifo, "a named pipe", None),
     "a device": (lambda path: path.symlink_to("/dev/zero"), "a character device", None),
     "a huge file": (sparse, "1073741824 bytes", None),
     "no end": (lambda path: path.symlink_to("/proc/kallsyms"), "bytes or more", None),

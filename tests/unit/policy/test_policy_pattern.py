@@ -95,13 +95,13 @@ def _valid(text: str) -> bool:
 valid_patterns = patterns.filter(_valid)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(valid_patterns, paths, packages)
 def test_a_pattern_matches_exactly_what_the_naive_matcher_matches(text, path, names):
     assert Pattern(text).matches(path, names) == naive(text, path, names)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(valid_patterns, max_size=8), st.lists(paths, min_size=1, max_size=6), packages)
 def test_a_pattern_set_finds_what_its_patterns_find_one_by_one_in_order(texts, several, names):
     together = PatternSet([(Pattern(text), index) for index, text in enumerate(texts)])
@@ -111,7 +111,7 @@ def test_a_pattern_set_finds_what_its_patterns_find_one_by_one_in_order(texts, s
         assert together.first_match(path, names) == (expected[0] if expected else None)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(valid_patterns, paths)
 def test_the_name_found_in_a_path_is_one_that_makes_the_pattern_match(text, path):
     name = Pattern(text).package_in(path)
