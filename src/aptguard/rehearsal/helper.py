@@ -38,6 +38,13 @@ def observer_for(request: RehearsalRequest) -> Observer:
     return Watcher(packages=packages, stop_patterns=request.stop_patterns, progress=tell)
 
 
+def _load_all() -> None:
+    """Import what is otherwise imported late: in the other namespace it may be missing, or another version."""
+    import aptguard.changes.upper
+    import aptguard.rehearsal.sandbox
+    import aptguard.rehearsal.watch  # noqa: F401
+
+
 def _packages(request: RehearsalRequest) -> list[str]:
     """Return the names in the selections of the request."""
     lines = [line for step in request.steps for line in step.stdin.split(b"\n") if line]
@@ -48,6 +55,7 @@ def main(arguments: list[str]) -> int:
     """Rehearse what standard input asks for; return 0 when a result was written, 1 when nobody wants it."""
     request = loads(RehearsalRequest, _read_line(0))
     if arguments[:1] == ["--mount-namespace"]:
+        _load_all()
         linux.setns(int(arguments[1]), linux.CLONE_NEWNS)
         os.close(int(arguments[1]))
     try:

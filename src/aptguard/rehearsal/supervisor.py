@@ -295,10 +295,7 @@ class Supervisor:
             self._steps.get(number, StepResult(step.argv, None, 0.0))
             for number, step in enumerate(self._request.steps)
         ]
-        failed = any(step.status not in (0, None) for step in done)
-        ended = self._quiet and not self._cut_off and all_of_them
-        if ended and not failed and any(step.status is None for step in done):
-            ended = False
+        ended = self._quiet and not self._cut_off and all_of_them and all(step.status == 0 for step in done)
         if not ended and not self._unknowns and not self._cut_off:
             self._unknowns.append(Unknown("the rehearsal", "it did not come to its end"))
         return RehearsalResult(

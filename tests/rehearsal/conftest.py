@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The throw-away machine of the rehearsal and escape tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from testbed.trees import base_tree
+
+from rehearsal.machine import Machine, running_machine
+
+
+@pytest.fixture(scope="session")
+def debian_tree(needs_root: None) -> str:
+    return base_tree("12")
+
+
+@pytest.fixture
+def machine(debian_tree: str, tmp_path: Path) -> Iterator[Machine]:
+    with running_machine(debian_tree, str(tmp_path)) as started:
+        yield started
