@@ -245,9 +245,10 @@ class Walk:
     def _settle(self, pair: Pair, outcome: Outcome, kind: UpperKind) -> None:
         match outcome:
             case Outcome.NOTHING:
-                if pair.directory.is_merged:
+                # Where all names were listed, a whiteout may hide the origin's; else it hid a lower entry.
+                if pair.directory.is_merged or pair.marks is None:
                     place = shown(pair.directory.layer.full_path(pair.path))
-                    self.problem(f"{place} was deleted in the rehearsal, and is gone from the machine since.")
+                    self.problem(f"{place} was removed in the rehearsal, and is gone from the machine since.")
             case Outcome.DELETED | Outcome.DELETED_TREE:
                 self._record(pair, _DELETED)
             case Outcome.CREATED | Outcome.CREATED_TREE:
