@@ -66,17 +66,19 @@ deb:
 $(TOOLS)/made: Makefile
 	@rm -rf $(TOOLS)
 	$(PYTHON) -m venv --system-site-packages $(TOOLS)
-	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check $(TOOL_VERSIONS) </dev/null
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --retries 2 $(TOOL_VERSIONS) </dev/null
 	@touch $@
 
 lint: $(TOOLS)/made deb
-	$(TOOLS)/bin/ruff check .
-	$(TOOLS)/bin/ruff format --check .
+	$(TOOLS)/bin/ruff check --extend-exclude build .
+	$(TOOLS)/bin/ruff format --check --extend-exclude build .
 	$(TOOLS)/bin/mypy
 	shellcheck $(SHELL_SCRIPTS)
 	lintian --fail-on error,warning --tag-display-limit 0 $(DEB)
 
-test: test-packages $(TOOLS)/made
+# Without the linters, which are not in Debian 12, their own test is skipped with that reason and all others run.
+test: test-packages
+	@$(MAKE) --no-print-directory $(TOOLS)/made || echo "ruff and mypy could not be installed with pip" >&2
 	$(PYTHON) -m pytest -p no:cacheprovider $(PYTEST_ARGUMENTS) </dev/null
 
 bench: build-packages

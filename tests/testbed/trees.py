@@ -144,13 +144,14 @@ def _mmdebstrap(version: str, packages: tuple[str, ...], sources: str, directory
         "--variant=apt",
         "--format=directory",
         "--dpkgopt=force-unsafe-io",
-        f"--include={','.join(packages)}",
         # The lists stay, so that a guest can install without asking the archive for them again.
         "--skip=download/empty,essential/unlink,cleanup/apt",
         f'--setup-hook=mkdir -p "$1/{_CACHED}"',
         f'--setup-hook=find {kept} -name "*.deb" -exec cp -t "$1/{_CACHED}" {{}} +',
     ]
     command += [f"--aptopt={option}" for option in APT_OPTIONS]
+    if packages:
+        command.append(f"--include={','.join(packages)}")
     made = subprocess.run(
         [*command, CODENAMES[version], directory, sources],
         stdin=subprocess.DEVNULL,
