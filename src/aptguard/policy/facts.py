@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from aptguard.rehearsal.model import Unknown
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -40,7 +42,10 @@ class Accounts:
 
 @dataclass(frozen=True, slots=True)
 class PackageFacts:
-    """What dpkg's status says of one package that the judgement may name."""
+    """What dpkg's status says of one package that the judgement may name.
+
+    ``source`` is the name of its source package; packages of one source are siblings.
+    """
 
     package: str
     architecture: str
@@ -51,6 +56,7 @@ class PackageFacts:
     important: bool = False
     priority: str = ""
     section: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,16 @@ class Facts:
     packages in the transaction, before. ``directories`` are the directories which only packages of the
     transaction list. ``locally_modified`` are paths below /etc that differ from what their package shipped.
     ``alternatives`` are link paths that update-alternatives manages.
-    ``packages`` are the facts of the packages in the transaction and of all owners.
+    ``packages`` are the facts of the packages in the transaction and of all owners, by the same names.
+
+    Owners are named as dpkg does (``${binary:Package}``): with architecture only for Multi-Arch: same.
+    ``listed_before`` are the paths which the packages of the transaction list before it. ``replaced`` maps
+    a changed path to the installed packages that shipped it and lost it to a package of the transaction by
+    Replaces. ``diverted`` are the places to which packages of the transaction divert, or are diverted.
+    ``directory_owners`` maps directories above unlisted changed paths to the installed packages outside the
+    transaction that list them (directories shared by very many are left out).
+    ``declared_accounts`` are the accounts that sysusers.d(5) declares. ``problems`` is what could not be
+    found out; one of these forbids ``allow``.
     """
 
     owners: dict[bytes, tuple[str, ...]] = field(default_factory=dict)
@@ -75,3 +90,10 @@ class Facts:
     accounts_before: Accounts = field(default_factory=Accounts)
     accounts_after: Accounts = field(default_factory=Accounts)
     packages: dict[str, PackageFacts] = field(default_factory=dict)
+    listed_before: frozenset[bytes] = frozenset()
+    replaced: dict[bytes, tuple[str, ...]] = field(default_factory=dict)
+    diverted: frozenset[bytes] = frozenset()
+    directory_owners: dict[bytes, tuple[str, ...]] = field(default_factory=dict)
+    declared_accounts: frozenset[str] = frozenset()
+    running_kernel: str = ""
+    problems: tuple[Unknown, ...] = ()

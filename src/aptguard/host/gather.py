@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The facts for one judgement: what the machine says of the paths and packages that a rehearsal touched."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from aptguard.changes.model import Kind
+from aptguard.host.accounts import declared_accounts, read_accounts
+from aptguard.host.diversions import read_diversions
+from aptguard.host.dpkg_database import DpkgDatabase
+from aptguard.host.errors import DpkgDatabaseError
+from aptguard.host.file_lists import parse_list
+from aptguard.host.own_files import OwnFiles, read_own_files
+from aptguard.host.shipped_files import differs_from, shipped_sums
+from aptguard.host.status_file import PRESENT
+from aptguard.policy.facts import Accounts, Facts
+from aptguard.policy.shared_directories import SHARED_DIRECTORIES
+from aptguard.rehearsal.model import RehearsalResult, Unknown
+from aptguard.shown import shown
+from aptguard.transaction.model import Item, Transaction
+
+_PASSWD = b"/etc/passwd"
+_GROUP = b"/etc/group"
+_DIVERSIONS = b"/var/lib/dpkg/diversions"
+_SYSUSERS = (b"/usr/lib/sysusers.d", b"/etc/sysusers.d", b"/run/sysusers.d")
+
+
+def files_to_collect(transaction: Transaction, database: DpkgDatabase) -> tuple[bytes, ...]:
+    """Return the files and directories whose content after the rehearsal gather_facts needs."""
+    paths = [_PASSWD, _GROUP, _DIVERSIONS, _SYSUSERS[0]]
+    for item in transaction.items:
+        if not item.action.takes_away:
+            paths.extend(_list_paths(item))
+    return tuple(dict.fromkeys(paths))
+
+
+def gather_facts(transaction: Transaction, result: RehearsalResult, database: DpkgDatabase) -> Facts:
+    """Return what the judge needs to know of the machine.
+
+    ``database`` is the machine's, unchanged by the rehearsal. Raises DpkgDatabaseError when it cannot be
+    read; what could not be found out of the state *after* the rehearsal stands in ``problems``.
+    """
+    problems: list[Unknown] = []
+    own = read_own_files(transaction, database)
+    listed_after = _listed_after(transaction, result, database, problems)
+    touched = [change for change in result.changes if change.before is not None]
+    foreign = {change.path for change in touched}
+    own_listed = own.listed | listed_after
+    above = _directories_above(change.path for change in result.changes if change.path not in own_listed)
+    owners = database.owners(foreign | above)
+    names = {name for path in foreign for name in owners.get(path, ())}
+    replaced = _replaced(transaction, result, database, own)
+    names.update(name for owned_by in replaced.values() for name in owned_by)
+    names.update(own.binary_packages)
+    others = {
+        directory: outside
+        for directory in above
+        if (outside := tuple(one for one in owners.get(directory, ()) if one not in own.binary_packages))
+    }
+    accounts_before = read_accounts(_read(database, _PASSWD), _read(database, _GROUP))
+    accounts_after = _accounts_after(result, database, accounts_before, problems)
+    return Facts(
+        owners={path: owners[path] for path in foreign if path in owners},
+        listed_after=listed_after,
+        conffiles=own.conffiles,
+        directories=frozenset(directory for directory in above & own_listed if directory not in others),
+        locally_modified=_locally_modified(transaction, result, database, own),
+        alternatives=frozenset(database.canonical.path(link) for link in database.alternatives[0]),
+        accounts_before=accounts_before,
+        accounts_after=accounts_after,
+        packages=database.package_facts(sorted(names)),
+        listed_before=own.listed,
+        replaced=replaced,
+        diverted=_diverted(transaction, result, database, problems),
+        declared_accounts=(frozenset() if accounts_before == accounts_after else _declared(result, database)),
+        directory_owners=others,
+        running_kernel="" if database.root else os.uname().release,
+        problems=tuple(problems),
+    )
+
+
+def _list_paths(item: Item) -> tuple[bytes, ...]:
+    # dpkg's own command line does not say whether a package is Multi-Arch: same, so both names are wanted.
+    return tuple(
+        b"/var/lib/dpkg/info/" + name.encode("utf-8", "surrogateescape") + b".list"
+        for name in (item.qualified, item.package)
+    )
+
+
+def _listed_after(
+    transaction: Transaction, result: RehearsalResult, database: DpkgDatabase, problems: list[Unknown]
+) -> frozenset[bytes]:
+    listed: set[bytes] = set()
+    diversions = database.diversions
+    for item in transaction.items:
+        if item.action.takes_away:
+            continue
+        found = [content for path in _list_paths(item) if (content := result.collected.get(path)) is not None]
+        if found:
+            after = parse_list(found[0])
+            if after.odd_lines:
+                problems.append(
+                    Unknown(
+                        f"file list of {item.package}",
+                        f"after the rehearsal it has {after.odd_lines} lines that are no paths",
+                    )
+                )
+            paths = after.paths
+        else:
+            # A run that was cut off may not have come to unpacking; then its incompleteness says so.
+            if result.complete and item.action.unpacks:
+                problems.append(
+                    Unknown(f"file list of {item.package}", "dpkg had written none when the rehearsal ended")
+                )
+            paths = database.file_list(item.package, item.architecture)
+        listed.update(database.canonical.path(diversions.place_of(item.package, path)) for path in paths)
+    return frozenset(listed)
+
+
+def _directories_above(paths: Iterable[bytes]) -> set[bytes]:
+    """Return the directories above ``paths``, without those that are shared by very many packages."""
+    found: set[bytes] = set()
+    for path in paths:
+        parent = path.rpartition(b"/")[0]
+        while parent and parent not in found:
+            found.add(parent)
+            parent = parent.rpartition(b"/")[0]
+    return found - SHARED_DIRECTORIES
+
+
+def _replaced(
+    transaction: Transaction, result: RehearsalResult, database: DpkgDatabase, own: OwnFiles
+) -> dict[bytes, tuple[str, ...]]:
+    """Return the deleted paths that an installed package shipped, by that package (see shipped_files)."""
+    deleted = {change.path for change in result.changes if change.deleted and change.path in own.listed}
+    victims: set[str] = set()
+    for item in transaction.items:
+        stanza = database.stanza(item.package, item.architecture)
+        if stanza is not None and deleted:
+            victims.update(stanza.replaces - transaction.packages)
+    found: dict[bytes, list[str]] = {}
+    for instances in database.stanzas(victims).values():
+        for stanza in instances.values():
+            if stanza.status in PRESENT:
+                for path in shipped_sums(database, stanza.package, stanza.architecture):
+                    place = database.canonical.path(path)
+                    if place in deleted:
+                        found.setdefault(place, []).append(stanza.binary_package)
+    return {path: tuple(sorted(names)) for path, names in found.items()}
+
+
+def _locally_modified(
+    transaction: Transaction, result: RehearsalResult, database: DpkgDatabase, own: OwnFiles
+) -> frozenset[bytes]:
+    candidates = {
+        change.path
+        for change in result.changes
+        if change.path.startswith(b"/etc/")
+        and (change.deleted or Kind.CONTENT in change.kinds)
+        and change.path in own.listed
+        and change.path not in own.conffiles
+    }
+    modified = set()
+    if candidates:
+        for item in transaction.items:
+            for path, digest in shipped_sums(database, item.package, item.architecture).items():
+                place = database.canonical.path(path)
+                if place in candidates and differs_from(database.path_below_root(place), digest):
+                    modified.add(place)
+    return frozenset(modified)
+
+
+def _diverted(
+    transaction: Transaction, result: RehearsalResult, database: DpkgDatabase, problems: list[Unknown]
+) -> frozenset[bytes]:
+    tables = [database.diversions]
+    after = result.collected.get(_DIVERSIONS)
+    if after is not None:
+        try:
+            tables.append(read_diversions(after))
+        except DpkgDatabaseError as error:
+            problems.append(Unknown("diversions after the rehearsal", str(error)))
+    places: set[bytes] = set()
+    for table in tables:
+        for one in table.by_path.values():
+            if one.package in transaction.packages:
+                places.update((database.canonical.path(one.path), database.canonical.path(one.diverted_to)))
+    return frozenset(places)
+
+
+def _accounts_after(
+    result: RehearsalResult, database: DpkgDatabase, before: Accounts, problems: list[Unknown]
+) -> Accounts:
+    changed = {change.path for change in result.changes}
+    contents = []
+    for path in (_PASSWD, _GROUP):
+        if path in result.collected:
+            contents.append(result.collected[path] or b"")
+        else:
+            if path in changed:
+                problems.append(
+                    Unknown("accounts", "its content after the rehearsal was not brought out", path)
+                )
+                return before
+            contents.append(_read(database, path))
+    after = read_accounts(contents[0], contents[1])
+    for line in after.broken:
+        if line not in before.broken:
+            problems.append(
+                Unknown("accounts", f"the rehearsal left a line that cannot be read: {line[:120]}")
+            )
+    return after
+
+
+def _declared(result: RehearsalResult, database: DpkgDatabase) -> frozenset[str]:
+    names: set[str] = set()
+    for directory in _SYSUSERS:
+        place = database.path_below_root(directory)
+        try:
+            files = [name for name in os.listdir(place) if name.endswith(b".conf")]
+        except OSError:
+            files = []
+        for name in files:
+            names |= declared_accounts(_read(database, directory + b"/" + name))
+    for path, content in result.collected.items():
+        if content is not None and path.startswith(_SYSUSERS[0] + b"/"):
+            names |= declared_accounts(content)
+    return frozenset(names)
+
+
+def _read(database: DpkgDatabase, path: bytes) -> bytes:
+    try:
+        with open(database.path_below_root(path), "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise DpkgDatabaseError(f"Cannot read {shown(path)}: {error.strerror}.") from error

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a script tried and was refused: no trace on disk, but the next run may go otherwise.
+
+Standard library only. The places are read from what the programs wrote and from the recorded effects.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from aptguard.policy.check_settings import check_setting
+from aptguard.policy.finding import Finding, Severity
+from aptguard.policy.model import Policy
+from aptguard.rehearsal.model import RehearsalResult
+from aptguard.shown import shown
+
+# GNU coreutils 9 and findutils 4.9, in the C locale and with typographic quotes.
+_QUOTED = rb"(?:'|\xe2\x80\x98)(/[^'\n]*?)(?:'|\xe2\x80\x99)"
+_ROOT = re.compile(
+    rb"^(?:\S*/)?rm: (?:it is dangerous to operate recursively on (?:'|\xe2\x80\x98)(/)(?:'|\xe2\x80\x99)"
+    rb"|cannot remove (?:'|\xe2\x80\x98)(/)(?:'|\xe2\x80\x99))",
+    re.MULTILINE,
+)
+_READ_ONLY = re.compile(
+    rb"^(?:\S*/)?(?:rm|rmdir|unlink|shred|mv|find): [^\n]*?" + _QUOTED + rb"[^\n]*: Read-only file system",
+    re.MULTILINE,
+)
+_KERNEL = (b"/proc/", b"/sys/", b"/dev/")
+_REFUSED_KINDS = frozenset({"attempt", "refused", "read-only"})
+
+
+def attempt_findings(result: RehearsalResult, policy: Policy) -> Iterator[Finding]:
+    """Yield a finding for each place that a script tried to destroy and could not."""
+    setting = check_setting(policy, "attempt")
+    seen: set[bytes] = set()
+    if _ROOT.search(result.output):
+        seen.add(b"/")
+        yield _finding(setting.severity, setting.origin, b"/", "rm was told to delete / and refused.")
+    for match in _READ_ONLY.finditer(result.output):
+        path = match.group(1)
+        if path not in seen and not path.startswith(_KERNEL):
+            seen.add(path)
+            reason = f"A script tried to delete {shown(path)}, which the rehearsal could only show read-only."
+            yield _finding(setting.severity, setting.origin, path, reason)
+    for effect in result.effects:
+        if effect.kind in _REFUSED_KINDS:
+            reason = f"A script tried to do harm and was stopped by the rehearsal: {shown(effect.detail)}."
+            yield _finding(setting.severity, setting.origin, None, reason, effect.cause)
+
+
+def _finding(
+    severity: Severity, origin: str, path: bytes | None, reason: str, cause: str | None = None
+) -> Finding:
+    return Finding(
+        rule="attempt",
+        severity=severity,
+        reason=reason,
+        change="attempted",
+        path=path,
+        script=cause,
+        origin=origin,
+    )

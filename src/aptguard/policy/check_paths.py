@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each changed path against the rules: whose is it, and may it be treated so. Standard library only.
+
+The order of the questions is the order of precedence; the first that answers decides:
+protected, top of the file system, new, lost or taken from another package, the transaction's own,
+bookkeeping that many share, and last the paths that nobody lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aptguard.changes.model import Change, FileType, Kind
+from aptguard.policy.check_settings import check_setting
+from aptguard.policy.facts import Facts
+from aptguard.policy.finding import Severity
+from aptguard.policy.model import Place, Policy
+from aptguard.policy.moved import MovedFiles
+from aptguard.policy.own_places import OwnPlaces, TakenAway
+from aptguard.policy.places import Places
+from aptguard.policy.violation import Violation, of_check, of_rule
+from aptguard.transaction.model import Transaction
+
+# Emptied at boot or made to be lost: what is listed there may be missing (file-hierarchy(7)).
+_VOLATILE = (b"/run/", b"/tmp/", b"/var/tmp/", b"/var/cache/", b"/dev/")
+# Symbolic links at the top without which nothing can be executed.
+_TOP_LINKS = frozenset({b"/bin", b"/sbin", b"/lib", b"/lib32", b"/lib64", b"/libx32", b"/libo32"})
+# Where what a package leaves behind on plain removal is state worth having (Debian policy 6.8).
+_STATE = (b"/etc/", b"/var/lib/", b"/var/spool/", b"/var/opt/", b"/opt/", b"/srv/", b"/usr/local/")
+_DEFERRED = (
+    b"/etc/sudoers.d/",
+    b"/etc/cron.",
+    b"/var/spool/cron/",
+    b"/etc/ld.so.preload",
+    b"/etc/profile.d/",
+    b"/etc/systemd/system/",
+    b"/etc/apt/apt.conf.d/",
+    b"/etc/dpkg/dpkg.cfg.d/",
+)
+_ONLY_METADATA = frozenset(
+    {Kind.MODE, Kind.SETUID, Kind.OWNER, Kind.GROUP, Kind.ACL, Kind.CAPABILITY, Kind.XATTRS, Kind.FLAGS}
+)
+
+
+class PathCheck:
+    """Judges the changes of one rehearsal; pure."""
+
+    def __init__(
+        self, transaction: Transaction, changes: tuple[Change, ...], facts: Facts, policy: Policy
+    ) -> None:
+        self._transaction = transaction
+        self._changes = changes
+        self._facts = facts
+        self._policy = policy
+        self._places = Places(policy)
+        self._own_places = OwnPlaces(transaction, facts, self._places)
+        self._moved = MovedFiles(changes)
+        self._deleted = {change.path for change in changes if change.deleted}
+        self._diversion_filled = any(change.created and change.path in facts.diverted for change in changes)
+
+    def violations(self) -> Iterator[Violation]:
+        """Yield what breaks a rule; at most one for each change."""
+        for change in self._changes:
+            if not change.kinds:
+                continue  # nothing differs
+            found = self._judge(change)
+            if found is not None and found.severity is not Severity.IGNORE:
+                yield found
+
+    def own(self, path: bytes) -> bool:
+        """Return whether ``path`` is a file of the transaction's packages, before or after."""
+        facts = self._facts
+        return (
+            path in facts.listed_before
+            or path in facts.listed_after
+            or path in facts.conffiles
+            or any(original in facts.conffiles for original in _conffile_of(path))
+        )
+
+    def _judge(self, change: Change) -> Violation | None:
+        names = self._own_places.names(change)
+        protected = self._places.rule_for(Place.PROTECTED, change, names)
+        if protected is not None:
+            return of_rule(change, protected)
+        if _is_top_level(change):
+            return self._check("top-level-directory", change)
+        if change.before is None:
+            return self._judge_new(change, names)
+        return self._judge_lost(change) or self._judge_by_owner(change, names)
+
+    def _judge_new(self, change: Change, names: tuple[str, ...]) -> Violation | None:
+        if not change.path.startswith(_DEFERRED) or change.after is None:
+            return None
+        is_program = change.after.type is FileType.REGULAR and change.after.size > 0
+        if (
+            not is_program
+            or self.own(change.path)
+            or self._places.rule_for(Place.SHARED_STATE, change, names) is not None
+            or self._own_places.action(change) is not None
+        ):
+            return None
+        return self._check("deferred-execution", change)
+
+    def _judge_lost(self, change: Change) -> Violation | None:
+        path, facts = change.path, self._facts
+        if not change.deleted or path.startswith(_VOLATILE):
+            return None
+        if path in facts.listed_after and path not in facts.diverted:
+            owners = facts.owners.get(path, ())
+            return self._check("lost-payload", change, owners)
+        if path in facts.replaced:
+            return self._check("lost-payload", change, facts.replaced[path])
+        return None
+
+    def _judge_by_owner(self, change: Change, names: tuple[str, ...]) -> Violation | None:
+        path, facts = change.path, self._facts
+        if path in facts.diverted and (not change.deleted or self._diversion_filled):
+            return None
+        own = self.own(path)
+        others = tuple(name for name in facts.owners.get(path, ()) if not self._takes_part(name))
+        if change.deleted:
+            if others:
+                return self._check("foreign-file", change, others)
+        elif others and not own and not self._siblings(change, others):
+            if (
+                self._places.rule_for(Place.SHARED_STATE, change, names) is not None
+                or path in facts.alternatives
+            ):
+                return None
+            return self._check("foreign-file", change, others)
+        if own:
+            return self._judge_own(change)
+        if others or path in facts.alternatives:
+            return None
+        return self._judge_unowned(change, names)
+
+    def _judge_own(self, change: Change) -> Violation | None:
+        # A package that is taken away takes its files along; one that stays owes the administrator a copy.
+        if change.path not in self._facts.locally_modified or self._moved.kept(change):
+            return None
+        action = self._own_places.action_of_cause(change)
+        return None if action is TakenAway.PURGED else self._check("local-edit", change)
+
+    def _judge_unowned(self, change: Change, names: tuple[str, ...]) -> Violation | None:
+        data = self._places.rule_for(Place.DATA, change, names)
+        if data is None and (
+            _is_unit_link(change) or self._places.rule_for(Place.SHARED_STATE, change, names) is not None
+        ):
+            return None
+        action = self._own_places.action(change)
+        if action is None:
+            return of_rule(change, data) if data is not None else self._check("unowned-file", change)
+        if not change.deleted or not _holds_something(change) or self._moved.kept(change):
+            return None
+        if data is not None:
+            if action is TakenAway.PURGED:
+                return of_rule(change, data)
+            return self._check("remove-deletes-data", change)
+        if not change.path.startswith(_STATE):
+            return None
+        match action:
+            case TakenAway.PURGED:
+                return None
+            case TakenAway.REMOVED:
+                return self._check("remove-deletes-data", change)
+            case TakenAway.STAYS:
+                # An upgrade may drop single files of its state, but not the whole directory.
+                whole = self._own_places.directory_of(change.path) in self._deleted
+                return self._check("remove-deletes-data", change) if whole else None
+
+    def _takes_part(self, owner: str) -> bool:
+        package, _, architecture = owner.partition(":")
+        return any(
+            item.package == package and (not architecture or item.architecture == architecture)
+            for item in self._transaction.items
+        )
+
+    def _siblings(self, change: Change, others: tuple[str, ...]) -> bool:
+        """Whether the file belongs to a package of the same source as the one that alters it."""
+        actors = self._own_places.actors(change)
+        sources = {
+            facts.source
+            for facts in self._facts.packages.values()
+            if facts.source and facts.package in actors
+        }
+        return any(
+            name in self._facts.packages and self._facts.packages[name].source in sources for name in others
+        )
+
+    def _check(self, name: str, change: Change, owners: tuple[str, ...] = ()) -> Violation:
+        return of_check(change, check_setting(self._policy, name), owners)
+
+
+def _is_top_level(change: Change) -> bool:
+    if change.before is None or change.path.count(b"/") != 1:
+        return False
+    if change.before.type is FileType.DIRECTORY:
+        return bool(change.kinds - {Kind.XATTRS, Kind.FLAGS, Kind.CONTENT})
+    return change.path in _TOP_LINKS and bool(change.kinds - _ONLY_METADATA)
+
+
+def _is_unit_link(change: Change) -> bool:
+    """Whether it is a link by which a unit is enabled, masked or given an alias (systemctl(1))."""
+    return (
+        change.before is not None
+        and change.before.type is FileType.SYMLINK
+        and change.path.startswith((b"/etc/systemd/system/", b"/etc/systemd/user/"))
+    )
+
+
+def _holds_something(change: Change) -> bool:
+    """Whether the deleted path was data: a file that is not empty, or a link that may lead to data."""
+    node = change.before
+    if node is None:
+        return False
+    return node.type is FileType.SYMLINK or (node.type is FileType.REGULAR and node.size > 0)
+
+
+def _conffile_of(path: bytes) -> list[bytes]:
+    """Return the conffiles whose by-product ``path`` could be.
+
+    The endings that dpkg itself purges (dpkg.h, REMOVECONFFEXTS), and those of ucf(1) and
+    dpkg-maintscript-helper(1).
+    """
+    directory, slash, name = path.rpartition(b"/")
+    found = [path.removesuffix(ending) for ending in _BY_PRODUCTS if path.endswith(ending)]
+    if len(name) > 2 and name.startswith(b"#") and name.endswith(b"#"):
+        found.append(directory + slash + name[1:-1])
+    beginning, tilde, number = path.removesuffix(b"~").rpartition(b"~")
+    if tilde and path.endswith(b"~") and number.isdigit():
+        found.append(beginning)
+    return found
+
+
+_BY_PRODUCTS = (
+    *(b"~", b".bak", b"%", b".dpkg-tmp", b".dpkg-new", b".dpkg-old", b".dpkg-dist"),
+    *(b".ucf-old", b".ucf-new", b".ucf-dist", b".ucf-tmp"),
+    *(b".dpkg-bak", b".dpkg-backup", b".dpkg-remove"),
+)

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which exception of the policy excuses what; standard library only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+
+from aptguard.policy.model import Policy, PolicyException
+
+
+class Exceptions:
+    """The exceptions that hold on one day, for the packages of one transaction."""
+
+    def __init__(self, policy: Policy, packages: frozenset[str], today: date) -> None:
+        self._valid = tuple(one for one in policy.exceptions if _holds(one, today))
+        self._packages = packages
+
+    def excuse(self, rule: str, path: bytes | None, packages: Iterable[str | None]) -> bool:
+        """Return whether a finding of ``rule`` is excused.
+
+        ``packages`` are who did it and whose it is; where the doer was not seen (None), every package of
+        the transaction may have been. An exception with paths excuses nothing that has no path.
+        """
+        who = {name.partition(":")[0] for name in packages if name is not None} or self._packages
+        return any(
+            (not one.packages or not one.packages.isdisjoint(who))
+            and (not one.rules or rule in one.rules)
+            and (not one.paths or (path is not None and any(each.matches(path, who) for each in one.paths)))
+            for one in self._valid
+        )
+
+
+def _holds(exception: PolicyException, today: date) -> bool:
+    if exception.expires is None:
+        return True
+    try:
+        return today <= date.fromisoformat(exception.expires)
+    except ValueError:
+        return False  # an exception that may have run out excuses nothing

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The judgement: a transaction, what its rehearsal did, and the facts, into findings and a verdict.
+
+Pure, and standard library only: the same recorded values give the same judgement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import date
+
+from aptguard.policy.check_accounts import AccountCheck
+from aptguard.policy.check_attempts import attempt_findings
+from aptguard.policy.check_paths import PathCheck
+from aptguard.policy.check_plan import plan_findings
+from aptguard.policy.dangerous_homes import dormant_dangers
+from aptguard.policy.exceptions import Exceptions
+from aptguard.policy.facts import Facts
+from aptguard.policy.finding import Finding, Judgement, Severity, Verdict
+from aptguard.policy.grouping import group, worst_first
+from aptguard.policy.model import Policy
+from aptguard.policy.stop import stop_prefixes
+from aptguard.policy.violation import Violation
+from aptguard.rehearsal.model import RehearsalResult, Unknown
+from aptguard.shown import shown
+from aptguard.transaction.model import Transaction
+
+__all__ = ["dormant_dangers", "judge", "stop_prefixes"]
+
+
+def judge(
+    transaction: Transaction, result: RehearsalResult, facts: Facts, policy: Policy, today: date
+) -> Judgement:
+    """Return the verdict with its reasons.
+
+    BLOCK when something forbidden was found, even in a rehearsal that broke off. Otherwise UNKNOWN when
+    anything could not be rehearsed, covered or found out. ALLOW only when neither is so.
+    """
+    exceptions = Exceptions(policy, transaction.packages, today)
+    violations = PathCheck(transaction, result.changes, facts, policy).violations()
+    findings = [
+        *group(one for one in violations if not _excused(one, exceptions)),
+        *(
+            one
+            for one in (
+                *AccountCheck(transaction, result.changes, facts, policy).findings(),
+                *plan_findings(transaction, facts, policy),
+                *attempt_findings(result, policy),
+            )
+            if one.severity is not Severity.IGNORE
+            and not exceptions.excuse(one.rule, one.path, [one.package])
+        ),
+    ]
+    unknowns = (*result.unknowns, *facts.problems, *_unfinished(transaction, result))
+    return Judgement(_verdict(findings, unknowns), worst_first(findings), unknowns)
+
+
+def _excused(violation: Violation, exceptions: Exceptions) -> bool:
+    change = violation.change
+    package = None if change.cause is None else change.cause.package
+    return exceptions.excuse(violation.rule, change.path, [package])
+
+
+def _verdict(findings: Iterable[Finding], unknowns: tuple[Unknown, ...]) -> Verdict:
+    if any(finding.severity is Severity.BLOCK for finding in findings):
+        return Verdict.BLOCK
+    return Verdict.UNKNOWN if unknowns else Verdict.ALLOW
+
+
+def _unfinished(transaction: Transaction, result: RehearsalResult) -> Iterator[Unknown]:
+    """Yield why the rehearsal does not show the whole transaction, where its own unknowns do not say so."""
+    if not result.complete:
+        yield Unknown("the rehearsal", "it was cut off before its end")
+    if transaction.items and not result.steps:
+        yield Unknown("the rehearsal", "not one call of dpkg was made")
+    for step in result.steps:
+        command = " ".join(shown(word) for word in step.argv[:4])
+        if step.status is None:
+            yield Unknown(f"the step '{command}'", "it was not carried out to its end")
+        elif step.status != 0:
+            how = f"status {step.status}" if step.status > 0 else f"signal {-step.status}"
+            yield Unknown(f"the step '{command}'", f"it failed with {how}, so what it would do is not known")
