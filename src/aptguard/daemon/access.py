@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who may call what: decided by what the kernel says of the peer."""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import struct
+from dataclasses import dataclass
+
+from aptguard.daemon.varlink import MAX_MESSAGE_BYTES, SERVICE, Call
+from aptguard.guard.peer import Peer
+
+# What changes nothing and starts nothing.
+READING = frozenset(("Status", "Log"))
+
+_SO_PEERGROUPS = 59  # asm-generic/socket.h
+_NS_GET_NSTYPE = 0xB703  # ioctl_ns(2)
+_CLONE_NEWNS = 0x00020000  # clone(2)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The rule: root may call everything; members of ``reader_group`` (None: nobody) may read.
+
+    ``root`` is the uid that counts as root; another one only in tests.
+    """
+
+    root: int = 0
+    reader_group: int | None = None
+    reader_message_bytes: int = 64 << 10
+
+    def is_root(self, peer: Peer) -> bool:
+        """Whether ``peer`` may do everything."""
+        return peer.uid == self.root
+
+    def message_limit(self, peer: Peer) -> int:
+        """Return how many bytes a message of ``peer`` may have."""
+        return MAX_MESSAGE_BYTES if self.is_root(peer) else self.reader_message_bytes
+
+    def permits(self, call: Call, peer: Peer, groups: frozenset[int]) -> bool:
+        """Whether ``peer``, a member of ``groups``, may make ``call``."""
+        if self.is_root(peer) or call.interface == SERVICE:
+            return True
+        return self.reader_group is not None and self.reader_group in groups and call.method in READING
+
+
+def read_peer(connection: socket.socket) -> tuple[Peer, frozenset[int]]:
+    """Return who connected, and the groups of it (unix(7), SO_PEERCRED; socket(7), SO_PEERGROUPS)."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    pid, uid, gid = struct.unpack("iII", credentials)
+    try:
+        data = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 1024)
+    except OSError:  # more than 256 groups (Python reads no more bytes): no right comes from them
+        data = b""
+    return Peer(pid, uid, gid), frozenset((gid, *struct.unpack(f"{len(data) // 4}I", data)))
+
+
+def is_mount_namespace(descriptor: int) -> bool:
+    """Whether ``descriptor`` is one of a mount namespace (namespaces(7))."""
+    try:
+        return fcntl.ioctl(descriptor, _NS_GET_NSTYPE) == _CLONE_NEWNS
+    except OSError:
+        return False

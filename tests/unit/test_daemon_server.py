@@ -1,0 +1,398 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The accept loop on real sockets."""
+
+from __future__ import annotations
+
+import array
+import os
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+from daemon_bench import Bench, message, receive, receive_all
+
+from aptguard.daemon import client
+from aptguard.daemon.access import Access
+from aptguard.daemon.server import ServerLimits
+from aptguard.guard.errors import GuardError
+
+
+@pytest.fixture
+def start(tmp_path):
+    benches = []
+
+    def make(**options) -> Bench:
+        benches.append(Bench(tmp_path, **options))
+        return benches[-1]
+
+    yield make
+    for bench in benches:
+        bench.close()
+
+
+@pytest.fixture
+def bench(start):
+    return start()
+
+
+def call(bench, method, parameters=None, **options):
+    return client.call(method, parameters or {}, socket_path=bench.path, **options)
+
+
+def error_of(reply):
+    return reply["error"].removeprefix("io.github.aptguard.")
+
+
+def test_a_call_reaches_the_handler_and_its_reply_the_client(bench):
+    parameters = {"since": 5, "text": "\udcff\n\x00é"}
+    assert call(bench, "Log", parameters) == {"method": "Log", "parameters": parameters}
+    peer = bench.handler.seen[0][2]
+    assert (peer.pid, peer.uid, peer.mount_namespace) == (os.getpid(), os.geteuid(), None)
+
+
+def test_progress_comes_before_the_reply_and_only_to_who_wants_it(bench):
+    told = []
+    assert call(bench, "Check", {"progress": 3}, progress=told.append) == {"done": True}
+    assert told == ["step 0", "step 1", "step 2"]
+    assert call(bench, "Check", {"progress": 3}) == {"done": True}
+
+
+def test_a_message_of_many_megabytes_arrives_whole(bench):
+    text = "x" * (20 << 20)
+    assert call(bench, "JudgeApt", {"input": text})["parameters"]["input"] == text
+
+
+def test_calls_on_one_connection_are_answered_in_their_order(bench):
+    with bench.connect() as connection:
+        connection.sendall(b"".join(message("Log", {"limit": number}) for number in range(50)))
+        replies = receive(connection, 50)
+    assert [reply["parameters"]["parameters"]["limit"] for reply in replies] == list(range(50))
+
+
+def test_a_one_way_call_is_done_and_not_answered(bench):
+    with bench.connect() as connection:
+        connection.sendall(message("Resume", oneway=True) + message("Log"))
+        assert [reply["parameters"]["method"] for reply in receive(connection)] == ["Log"]
+    assert [method for method, _, _ in bench.handler.seen] == ["Resume", "Log"]
+
+
+def test_a_client_that_ends_its_side_still_gets_its_reply(bench):
+    with bench.connect() as connection:
+        connection.sendall(message("Log"))
+        connection.shutdown(socket.SHUT_WR)
+        assert [reply["parameters"]["method"] for reply in receive_all(connection)] == ["Log"]
+
+
+def test_an_error_of_the_guard_arrives_with_name_and_sentence(bench):
+    with pytest.raises(GuardError, match="no transaction 7F3K-92QX") as caught:
+        call(bench, "Show", {"id": "7F3K-92QX"})
+    assert caught.value.name == "NoSuchTransaction"
+
+
+@pytest.mark.parametrize(("method", "parameters"), [("Show", {"id": "unwritable"}), ("Pause", {})])
+def test_what_fails_inside_is_an_internal_error_and_never_a_reply(bench, method, parameters):
+    with pytest.raises(GuardError, match=f"failed in {method}") as caught:
+        call(bench, method, parameters)
+    assert caught.value.name == "InternalError"
+    assert call(bench, "Log")["method"] == "Log"
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "details"),
+    [
+        ("org.example.Foo", "InterfaceNotFound", {"interface": "org.example"}),
+        ("io.github.aptguard.Dance", "MethodNotFound", {"method": "io.github.aptguard.Dance"}),
+        ("org.varlink.service.Dance", "MethodNotFound", {"method": "org.varlink.service.Dance"}),
+        ("NoDots", "MethodNotFound", {"method": "io.github.aptguard.NoDots"}),
+    ],
+)
+def test_what_does_not_exist_is_refused_as_varlink_says(bench, name, error, details):
+    with bench.connect() as connection:
+        connection.sendall(message(name))
+        (reply,) = receive(connection)
+    assert reply == {"error": f"org.varlink.service.{error}", "parameters": details}
+    assert bench.handler.seen == []
+
+
+def test_the_service_describes_itself(bench):
+    info = call(bench, "org.varlink.service.GetInfo")
+    assert info["interfaces"] == ["org.varlink.service", "io.github.aptguard"]
+    described = call(
+        bench, "org.varlink.service.GetInterfaceDescription", {"interface": "io.github.aptguard"}
+    )
+    assert "method JudgeApt(" in described["description"]
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"\0", b"GET / HTTP/1.1\r\n\r\n\0", b"\xff\xfe\0", b"[" * 100_000 + b"\0"]
+)
+def test_garbage_gets_one_clear_error_and_the_end(bench, garbage):
+    with bench.connect() as connection:
+        connection.sendall(garbage)
+        (reply,) = receive_all(connection)
+    assert error_of(reply) == "InvalidMessage"
+    assert reply["parameters"]["message"].startswith("This is no varlink message: ")
+    assert bench.handler.seen == []
+
+
+def test_an_oversized_message_gets_one_clear_error_while_it_is_still_being_sent(start):
+    bench = start(access=Access(root=-1))  # nobody is root: the small limit
+    with pytest.raises(GuardError, match="at most 65536 bytes") as caught:
+        call(bench, "Log", {"text": "x" * (8 << 20)})
+    assert caught.value.name == "MessageTooLarge"
+
+
+def test_a_silent_client_is_dropped_and_a_slow_one_is_told_why(start):
+    bench = start(limits=ServerLimits(message_seconds=0.05))
+    with bench.connect() as silent, bench.connect() as slow:
+        slow.sendall(b'{"method":')
+        assert receive_all(silent) == []
+        (reply,) = receive_all(slow)
+    assert error_of(reply) == "MessageTooLate"
+    assert call(bench, "Log")["method"] == "Log"
+
+
+def test_a_client_that_waits_for_a_long_call_is_not_dropped(start):
+    bench = start(limits=ServerLimits(message_seconds=0.05))
+    bench.handler.let_go["long"] = threading.Event()
+    with bench.connect() as patient, bench.connect() as silent:
+        patient.sendall(message("Check", {"wait": "long"}))
+        bench.handler.entered.acquire()
+        assert receive_all(silent) == []  # its time is over: so would be the other one's
+        bench.handler.let_go["long"].set()
+        assert [reply["parameters"] for reply in receive(patient)] == [{"waited": "long"}]
+
+
+def test_a_client_that_does_not_read_is_dropped_and_holds_up_nobody(start):
+    bench = start(limits=ServerLimits(reply_seconds=0.05, backlog_bytes=1 << 16))
+    with bench.connect() as deaf:
+        deaf.sendall(message("Check", {"progress": 2000, "length": 1000}, more=True) * 3)
+        assert call(bench, "Log")["method"] == "Log"
+        dropped = threading.Event()
+
+        def look():
+            dropped.set() if bench.server.calls == 0 and len(bench.server._connections) == 0 else None
+
+        while not dropped.wait(0.01):
+            bench.in_loop(look)
+        replies = receive_all(deaf)
+    assert {"done": True} not in [reply["parameters"] for reply in replies]
+
+
+def test_a_client_that_hangs_up_cancels_what_runs_for_it(bench):
+    bench.handler.let_go["never"] = threading.Event()
+    connection = bench.connect()
+    connection.sendall(message("Check", {"wait": "never"}))
+    bench.handler.entered.acquire()
+    connection.close()
+    bench.handler.cancelled.acquire()
+
+
+def test_a_killed_client_cancels_what_runs_for_it(bench):
+    bench.handler.let_go["never"] = threading.Event()
+    code = (
+        "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]);"
+        "s.sendall(bytes.fromhex(sys.argv[2])); s.recv(1)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, bench.path, message("Check", {"wait": "never"}).hex()]
+    )
+    bench.handler.entered.acquire()
+    process.kill()
+    process.wait()
+    bench.handler.cancelled.acquire()
+
+
+def test_two_hundred_clients_at_once_are_all_answered(start):
+    bench = start(limits=ServerLimits(calls=4))
+    bench.handler.let_go["all"] = threading.Event()
+    clients = [bench.connect() for _ in range(200)]
+    for number, connection in enumerate(clients):
+        if number % 10 == 0:
+            connection.sendall(b"garbage\0")
+        elif number % 10 == 1:
+            connection.sendall(message("Check", {"wait": "all"}))
+        elif number % 10 != 2:  # those stay silent
+            connection.sendall(message("Log", {"limit": number}))
+    for _ in range(4):
+        bench.handler.entered.acquire()
+    bench.handler.let_go["all"].set()
+    for number, connection in enumerate(clients):
+        if number % 10 == 2:
+            connection.sendall(message("Log", {"limit": number}))
+        (reply,) = receive(connection)
+        if number % 10 == 0:
+            assert error_of(reply) == "InvalidMessage"
+        elif number % 10 == 1:
+            assert reply["parameters"] == {"waited": "all"}
+        else:
+            assert reply["parameters"]["parameters"] == {"limit": number}
+        connection.close()
+
+
+def test_one_client_too_many_is_told_so_and_the_others_are_served(start):
+    bench = start(limits=ServerLimits(clients=2))
+    with bench.connect() as first, bench.connect() as second, bench.connect() as third:
+        (reply,) = receive_all(third)
+        assert error_of(reply) == "Busy"
+        for connection in (first, second):
+            connection.sendall(message("Log"))
+            assert receive(connection)[0]["parameters"]["method"] == "Log"
+
+
+def test_a_client_that_sends_on_and_on_while_its_call_runs_is_refused(start):
+    bench = start(limits=ServerLimits(early_bytes=1000))
+    bench.handler.let_go["never"] = threading.Event()
+    with bench.connect() as connection:
+        connection.sendall(message("Check", {"wait": "never"}))
+        bench.handler.entered.acquire()
+        connection.sendall(b"x" * 2000)
+        (reply,) = receive_all(connection)
+    assert error_of(reply) == "Busy"
+    bench.handler.cancelled.acquire()
+
+
+def open_descriptors(bench) -> int:
+    """How many are open once the server has noticed that no client is left."""
+    left = [1]
+    while left:
+        bench.in_loop(lambda: left.__setitem__(slice(None), bench.server._connections))
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_a_passed_mount_namespace_reaches_the_handler_and_is_closed_afterwards(bench):
+    call(bench, "Log")
+    namespace = os.open("/proc/self/ns/mnt", os.O_RDONLY)
+    try:
+        before = open_descriptors(bench)
+        for _ in range(3):
+            call(bench, "JudgeApt", {}, descriptors=[namespace])
+        status = os.fstat(namespace)
+        assert (bench.handler.namespace.st_dev, bench.handler.namespace.st_ino) == (
+            status.st_dev,
+            status.st_ino,
+        )
+        assert open_descriptors(bench) == before
+    finally:
+        os.close(namespace)
+
+
+@pytest.mark.parametrize("path", ["/dev/null", "/proc/self/ns/net"])
+def test_a_descriptor_of_something_else_is_refused(bench, path):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        with pytest.raises(GuardError, match="not one of a mount namespace"):
+            call(bench, "JudgeApt", {}, descriptors=[descriptor])
+    finally:
+        os.close(descriptor)
+    assert bench.handler.seen == []
+
+
+def test_descriptors_beyond_what_means_anything_are_closed(bench):
+    call(bench, "Log")
+    before = open_descriptors(bench)
+    with bench.connect() as connection:
+        null = os.open("/dev/null", os.O_RDONLY)
+        rights = array.array("i", [null] * 100)
+        connection.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+        connection.sendall(b"\0")
+        receive_all(connection)
+        os.close(null)
+    assert open_descriptors(bench) == before
+
+
+AS_NOBODY = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from aptguard.daemon import client
+os.setgroups([int(group) for group in sys.argv[3].split(",") if group]); os.setgid(65534); os.setuid(65534)
+client.os.geteuid = lambda: 0
+for method in sys.argv[4:]:
+    try:
+        print("answered", client.call(method, {}, socket_path=sys.argv[2]).get("method", "itself"))
+    except client.GuardError as error:
+        print(error.name)
+"""
+
+
+def as_nobody(bench, methods, groups=""):
+    source = os.path.dirname(os.path.dirname(os.path.dirname(client.__file__)))
+    os.chmod(bench.path, 0o666)
+    directory = os.path.dirname(bench.path)
+    while directory != "/":  # pytest's own directories are closed to others
+        os.chmod(directory, os.stat(directory).st_mode | 0o011)
+        directory = os.path.dirname(directory)
+    done = subprocess.run(
+        [sys.executable, "-c", AS_NOBODY, source, bench.path, groups, *methods],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+DENIED = "org.varlink.service.PermissionDenied"
+
+
+@pytest.mark.needs_root
+def test_a_peer_who_is_not_root_may_do_nothing_but_ask_what_this_is(bench):
+    methods = ["JudgeApt", "GrantOverride", "Status", "Log", "Dance", "org.varlink.service.GetInfo"]
+    assert as_nobody(bench, methods) == [DENIED] * 5 + ["answered itself"]
+    assert bench.handler.seen == []
+
+
+@pytest.mark.needs_root
+def test_a_member_of_the_reading_group_may_read_and_nothing_else(start):
+    bench = start(access=Access(reader_group=4))
+    methods = ["Status", "Log", "Pause", "GrantOverride", "JudgeApt", "Selftest"]
+    assert as_nobody(bench, methods, "4") == ["answered Status", "answered Log"] + [DENIED] * 4
+    assert as_nobody(bench, ["Status"], "5") == [DENIED]
+
+
+def test_a_client_without_a_daemon_is_told_that_none_answers(tmp_path):
+    with pytest.raises(client.Unreachable, match="No aptguardd answers"):
+        client.call("Log", {}, socket_path=str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize("answer", [b"", b"garbage\0", b'{"parameters":'])
+def test_a_daemon_that_ends_or_talks_nonsense_is_unreachable_and_no_reply(tmp_path, answer):
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(path)
+        listener.listen()
+
+        def serve():
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(client.Unreachable):
+            client.call("Log", {}, socket_path=path)
+        thread.join()
+
+
+def test_ending_lets_a_running_call_finish_and_closes_the_idle_ones(bench):
+    bench.handler.let_go["last"] = threading.Event()
+    with bench.connect() as working, bench.connect() as idle:
+        working.sendall(message("Check", {"wait": "last"}))
+        bench.handler.entered.acquire()
+        bench.in_loop(bench.server.stop_accepting)
+        assert receive_all(idle) == []
+        bench.handler.let_go["last"].set()
+        assert [reply["parameters"] for reply in receive_all(working)] == [{"waited": "last"}]
+
+
+def test_cancelling_all_reaches_every_running_call(bench):
+    bench.handler.let_go["never"] = threading.Event()
+    with bench.connect() as one, bench.connect() as two:
+        for connection in (one, two):
+            connection.sendall(message("Check", {"wait": "never"}))
+            bench.handler.entered.acquire()
+        bench.in_loop(bench.server.cancel_all)
+        assert [error_of(receive(connection)[0]) for connection in (one, two)] == ["InternalError"] * 2
