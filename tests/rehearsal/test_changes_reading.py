@@ -300,6 +300,39 @@ def test_a_file_put_in_the_place_of_a_hard_link_leaves_the_other_names_alone() -
     on_overlay(build, then, INDEXED)
 
 
+def test_a_hard_link_renamed_over_another_leaves_the_names_of_that_other_alone() -> None:
+    def build(root: bytes) -> None:
+        for one, other in ((b"/f", b"/g"), (b"/h", b"/i")):
+            write(root + one)
+            os.link(root + one, root + other)
+
+    def then(place: Overlay) -> None:
+        write(place.merged + b"/f", b"other")
+        os.rename(place.merged + b"/f", place.merged + b"/h")
+        found = by_path(place.read())
+        assert found[b"/h"].kinds == {Kind.CONTENT} and found[b"/h"].other_names == ()
+        assert found[b"/g"].kinds == {Kind.CONTENT}
+        assert b"/i" not in found
+
+    on_overlay(build, then, INDEXED)
+
+
+def test_a_hard_link_in_a_moved_directory_shows_what_was_written_under_its_other_name() -> None:
+    def build(root: bytes) -> None:
+        for directory in (b"/d", b"/e"):
+            os.mkdir(root + directory)
+            write(root + directory + b"/f", b"same")
+        os.link(root + b"/d/f", root + b"/x")
+
+    def then(place: Overlay) -> None:
+        write(place.merged + b"/x", b"else")
+        shutil.rmtree(place.merged + b"/e")
+        os.rename(place.merged + b"/d", place.merged + b"/e")
+        assert by_path(place.read())[b"/e/f"].kinds == {Kind.CONTENT}
+
+    on_overlay(build, then, INDEXED)
+
+
 def test_names_that_the_bounded_search_does_not_find_are_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     def build(root: bytes) -> None:
         os.makedirs(root + b"/a/b/c")
