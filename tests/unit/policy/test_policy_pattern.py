@@ -206,3 +206,28 @@ def test_a_bad_pattern_is_refused_with_what_is_wrong_and_what_would_be_right(tex
         checked(text)
     assert wrong in caught.value.wrong
     assert right in caught.value.right
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        (b"/", ("everything",)),
+        (b"/srv", ("tree", "everything", "exact")),
+        (b"/srv/a", ("tree", "everything", "inside")),
+        (b"/srv/a/b", ("tree", "everything")),
+        (b"/srvx", ("everything",)),
+        (b"/x/srv", ("everything",)),
+    ],
+)
+def test_a_pattern_set_finds_a_directory_by_the_pattern_for_all_below_it(path, found):
+    together = PatternSet(
+        (Pattern(text), name)
+        for text, name in (
+            ("/srv/**", "tree"),
+            ("/**", "everything"),
+            ("/srv", "exact"),
+            ("/srv/*", "inside"),
+        )
+    )
+    for _ in range(2):
+        assert together.all_matches(path) == found
