@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from testbed.trees import base_tree
 
 from rehearsal.machine import Machine, running_machine
+from testbed.trees import base_tree
 
 
 @pytest.fixture(scope="session")

@@ -7,12 +7,12 @@ import os
 from pathlib import Path
 
 import pytest
-from packages.builder import build_deb
 
 from aptguard.changes.model import Kind
 from aptguard.rehearsal.dpkg_sequence import steps
 from aptguard.rehearsal.model import Effect, RehearsalResult, Step
 from aptguard.transaction.model import Action, Item, Transaction
+from packages.builder import build_deb
 from rehearsal.machine import Machine
 
 pytestmark = pytest.mark.needs_root
@@ -41,7 +41,10 @@ esac
 """
     machine.install(
         build_deb(
-            tmp_path / "debs", "toy", files={"/usr/share/toy/a": "a", "/etc/toy.conf": "c"}, scripts={"postrm": postrm}
+            tmp_path / "debs",
+            "toy",
+            files={"/usr/share/toy/a": "a", "/etc/toy.conf": "c"},
+            scripts={"postrm": postrm},
         )
     )
     for path in ("/srv/data/cluster/base/1", "/srv/data/cluster/base/2", "/opt/other/file", "/etc/toy-left"):
@@ -117,7 +120,10 @@ def test_a_failing_call_ends_the_sequence_and_keeps_what_was_done(machine: Machi
 
 def test_an_installation_is_rehearsed_with_its_archive(machine: Machine, tmp_path: Path) -> None:
     archive = build_deb(
-        tmp_path / "debs", "fresh", files={"/usr/share/fresh": "f"}, scripts={"postinst": "touch /srv/data/new"}
+        tmp_path / "debs",
+        "fresh",
+        files={"/usr/share/fresh": "f"},
+        scripts={"postinst": "touch /srv/data/new"},
     )
     with open(archive, "rb") as source, open(machine.path("/var/tmp/fresh.deb"), "wb") as copy:
         copy.write(source.read())

@@ -18,7 +18,7 @@ import json
 
 from aptguard.rehearsal import linux
 from aptguard.rehearsal.model import RehearsalRequest, RehearsalResult, Unknown
-from aptguard.rehearsal.observer import NoObserver, Observer
+from aptguard.rehearsal.observer import NoObserver, Observer, ShieldedObserver
 from aptguard.rehearsal.supervisor import CallerGone, Supervisor
 from aptguard.serialization import loads, to_plain
 
@@ -35,11 +35,12 @@ def observer_for(request: RehearsalRequest) -> Observer:
         doing = " ".join(filter(None, (progress.package, progress.script))) or "dpkg"
         _tell(f"{doing}: {progress.paths} paths")
 
-    return Watcher(packages=packages, stop_patterns=request.stop_patterns, progress=tell)
+    watcher = Watcher(packages=packages, stop_patterns=request.stop_patterns, progress=tell)
+    return ShieldedObserver(watcher, packages)
 
 
 def _load_all() -> None:
-    """Import what is otherwise imported late: in the other namespace it may be missing, or another version."""
+    """Import what is otherwise imported late: the other namespace may not have it, or another version."""
     import aptguard.changes.upper
     import aptguard.rehearsal.sandbox
     import aptguard.rehearsal.watch  # noqa: F401

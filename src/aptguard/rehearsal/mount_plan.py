@@ -77,14 +77,15 @@ def plan_mounts(mounts: tuple[Mount, ...], files: frozenset[bytes]) -> MountPlan
 
     ``files`` are those mount points that are no directories.
     """
-    planned: list[Planned] = []
+    planned: dict[int, Planned] = {}
     covered: list[Mount] = []
-    for mount in mounts:
+    # Of two mounts of one file system the one that shows more of it gets the overlay, wherever it stands.
+    for mount in sorted(mounts, key=lambda mount: (mount.point != b"/", len(mount.root))):
         entry = _plan_one(mount, mount.point in files, covered)
-        planned.append(entry)
+        planned[mount.id] = entry
         if entry.cover is Cover.OVERLAY:
             covered.append(mount)
-    return MountPlan(tuple(planned))
+    return MountPlan(tuple(planned[mount.id] for mount in mounts))
 
 
 def _plan_one(mount: Mount, is_file: bool, covered: list[Mount]) -> Planned:

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from aptguard.changes.model import Cause
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +100,65 @@ class NoObserver:
 
     def close(self) -> None:
         """Do nothing."""
+
+
+class ShieldedObserver:
+    """An observer whose failure ends the observation and never the rehearsal."""
+
+    def __init__(self, observer: Observer, packages: Sequence[str]) -> None:
+        self._observer = observer
+        self._packages = packages
+        self._earlier_notes: tuple[str, ...] = ()
+
+    def attach(self, workspace_fd: int, merged_root_fd: int, layers: Sequence[ObservedLayer]) -> None:
+        """Begin, or go on without."""
+        self._shielded(lambda: self._observer.attach(workspace_fd, merged_root_fd, layers), None)
+
+    def filenos(self) -> Sequence[int]:
+        """Return the descriptors to poll for reading."""
+        return self._shielded(self._observer.filenos, ())
+
+    def ready(self, fileno: int) -> None:
+        """Take in what has come."""
+        self._shielded(lambda: self._observer.ready(fileno), None)
+
+    def should_stop(self) -> bool:
+        """Whether the outcome is certain; False when nothing is known."""
+        return self._shielded(self._observer.should_stop, False)
+
+    def seconds_until_stop(self) -> float | None:
+        """Return after how many seconds should_stop is worth asking."""
+        return self._shielded(self._observer.seconds_until_stop, None)
+
+    def finish(self) -> None:
+        """Take in the rest."""
+        self._shielded(self._observer.finish, None)
+
+    def causes(self, path: bytes) -> Cause | None:
+        """Return who made the last change at ``path``."""
+        return self._shielded(lambda: self._observer.causes(path), None)
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Return the notes of the observer, and why it ended early."""
+        nothing: tuple[str, ...] = ()
+        return (*self._shielded(lambda: tuple(self._observer.notes), nothing), *self._earlier_notes)
+
+    def close(self) -> None:
+        """Give back all descriptors."""
+        self._shielded(self._observer.close, None)
+
+    def _shielded(self, act: Callable[[], T], otherwise: T) -> T:
+        try:
+            return act()
+        except BrokenPipeError:
+            raise  # the caller who is told of the progress has gone
+        except Exception as error:
+            failed, self._observer = (
+                self._observer,
+                NoObserver(self._packages, "changes are attributed to the package only"),
+            )
+            self._earlier_notes = (f"the observation failed: {type(error).__name__}: {error}",)
+            with contextlib.suppress(Exception):
+                failed.close()
+            return otherwise

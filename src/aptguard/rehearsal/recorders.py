@@ -147,6 +147,8 @@ def _effect(call: list[bytes]) -> Effect | None:
     name, arguments = call[0], call[1:]
     kind = _PROGRAMS.get(name, ("service", b""))[0]
     words = [word for word in arguments if not word.startswith(b"-")]
+    if _only_asks(name, arguments, words):
+        return None
     if name == b"systemctl":
         if not words or words[0] in _HARMLESS_VERBS:
             return None
@@ -158,6 +160,20 @@ def _effect(call: list[bytes]) -> Effect | None:
     if name == b"deb-systemd-invoke" and words:
         return Effect(kind, f"would {shown(b' '.join(words))}")
     return Effect(kind, f"would run {shown(b' '.join(call))[:500]}")
+
+
+def _only_asks(name: bytes, arguments: list[bytes], words: list[bytes]) -> bool:
+    match name:
+        case b"mount":
+            return not words and b"-a" not in arguments
+        case b"sysctl":
+            writing = (b"-w", b"-p", b"--load", b"--system")
+            return not any(b"=" in word or word.startswith(writing) for word in arguments)
+        case b"udevadm":
+            return words[:1] == [b"info"] or not words
+        case b"start-stop-daemon":
+            return b"--status" in arguments or b"-T" in arguments
+    return False
 
 
 def _is_regular(path: bytes) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aptguard.rehearsal import linux
 from aptguard.rehearsal.model import Limits, Unknown
@@ -71,16 +71,7 @@ def build_root_tree(limits: Limits) -> RootTree:
     tree = RootTree(_make_workspace(limits), mounts, plan, unknowns=sources.unknowns)
     for directory in (b"root", b"layers", b"files", b"copies"):
         os.mkdir(directory, 0o700)
-    for number, planned in enumerate(plan.mounts):
-        source = sources.opened.get(planned.point)
-        if source is None and planned.cover is not Cover.ALIAS:
-            continue
-        try:
-            _place(tree, number, planned, source)
-        except (OSError, TooMuchToCopy) as error:
-            if planned.point == b"/":
-                raise
-            _give_up(tree, planned, source, str(error))
+    _place_all(tree, sources.opened)
     mount_proc(b"root/proc", devices)
     mount_sys(b"root/sys")
     mount_dev(b"root/dev", devices)
@@ -178,40 +169,74 @@ def _make_workspace(limits: Limits) -> int:
     return os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def _place(tree: RootTree, number: int, planned: Planned, source: int | None) -> None:
-    target = (b"root" + planned.point).rstrip(b"/")
+def _place_all(tree: RootTree, sources: dict[bytes, int]) -> None:
+    """Make all overlays and copies in the workspace, then attach everything, parents first.
+
+    An alias shows a part of an overlay that may stand deeper in the tree than the alias itself, and must not
+    show what is mounted in there; so nothing is attached before all of it is made.
+    """
+    made: list[tuple[Planned, bytes]] = []
+    for number, planned in enumerate(tree.plan.mounts):
+        source = sources.get(planned.point)
+        if source is None and planned.cover is not Cover.ALIAS:
+            continue
+        try:
+            path = b"" if source is None else _make(tree, number, planned, source)
+        except (OSError, TooMuchToCopy) as error:
+            if planned.point == b"/":
+                raise
+            tree.unknowns.append(_uncovered(planned, str(error)))
+            # Shown read-only, so that a script at least sees what is there.
+            made.append((replace(planned, cover=Cover.READ_ONLY), b"/proc/self/fd/%d" % (source or 0)))
+            continue
+        if path is not None:
+            made.append((planned, path))
+    merged = {place.point: os.path.dirname(place.upper) + b"/merged/" for place in tree.layers}
+    for planned, path in made:
+        alias = merged.get(planned.base, b"layers/none/") + planned.inner
+        shown_here = alias if planned.cover is Cover.ALIAS else path
+        try:
+            _bind(shown_here, (b"root" + planned.point).rstrip(b"/"), read_only=_is_read_only(planned))
+        except OSError as error:
+            if planned.point == b"/":
+                raise
+            tree.unknowns.append(_uncovered(planned, str(error)))
+
+
+def _is_read_only(planned: Planned) -> bool:
+    match planned.cover:
+        case Cover.READ_ONLY:
+            return True
+        case Cover.ALIAS | Cover.FILE:
+            return planned.read_only
+        case Cover.OVERLAY | Cover.COPY | Cover.UNCOVERED | Cover.REPLACED:
+            return False  # an overlay of a read-only mount refuses writing by itself
+
+
+def _make(tree: RootTree, number: int, planned: Planned, source: int) -> bytes | None:
+    """Make what is to stand at a mount point and return its path in the workspace, None for nothing."""
     match planned.cover:
         case Cover.OVERLAY:
-            assert source is not None
-            lower = _reopened(linux.open_tree_clone(source))
-            _bind(_overlay(tree, number, planned, source, lower), target)
+            return _overlay(tree, number, planned, source, _reopened(linux.open_tree_clone(source)))
         case Cover.COPY:
-            assert source is not None
             copy = b"copies/%d" % number
             copy_tree(source, copy)
             fd = os.open(copy, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            _bind(_overlay(tree, number, planned, fd, fd), target)
             tree.notes.append(
                 f"{shown(planned.point)} is rehearsed on a copy: overlayfs refuses its file system"
             )
-        case Cover.ALIAS:
-            base = next((place for place in tree.layers if place.point == planned.base), None)
-            if base is None:
-                raise OSError(2, f"{shown(planned.base)}, of which it is a part, is not covered")
-            inner = os.path.dirname(base.upper) + b"/merged/" + planned.inner
-            _bind(inner, target, linux.MS_RDONLY if planned.read_only else 0)
+            return _overlay(tree, number, planned, fd, fd)
         case Cover.FILE:
-            assert source is not None
             if not stat.S_ISREG(os.fstat(source).st_mode):
-                return
+                return None
             copy = b"files/%d" % number
             copy_file(source, copy)
-            _bind(copy, target, linux.MS_RDONLY if planned.read_only else 0)
             tree.file_copies.append(LayerPlace(planned.point, copy, source))
+            return copy
         case Cover.READ_ONLY:
-            _bind(b"/proc/self/fd/%d" % (source or 0), target, linux.MS_RDONLY)
-        case Cover.UNCOVERED | Cover.REPLACED:
-            pass
+            return b"/proc/self/fd/%d" % source
+        case Cover.UNCOVERED | Cover.REPLACED | Cover.ALIAS:
+            return None
 
 
 def _overlay(tree: RootTree, number: int, planned: Planned, lower: int, original: int) -> bytes:
@@ -256,15 +281,7 @@ def _copy_attributes(source: int, target: bytes) -> None:
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def _give_up(tree: RootTree, planned: Planned, source: int | None, reason: str) -> None:
-    """Show the place read-only instead, so that a script sees its files and cannot change them."""
-    tree.unknowns.append(_uncovered(planned, reason))
-    if source is not None:
-        with contextlib.suppress(OSError):
-            _bind(b"/proc/self/fd/%d" % source, (b"root" + planned.point).rstrip(b"/"), linux.MS_RDONLY)
-
-
-def _bind(source: bytes, target: bytes, read_only: int = 0) -> None:
+def _bind(source: bytes, target: bytes, *, read_only: bool) -> None:
     linux.mount(source, target, b"", linux.MS_BIND)
     if read_only:
         # A bind mount takes its flags only from a second call (mount(2), MS_BIND).

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading mountinfo, and the plan that follows from it."""
+
+from __future__ import annotations
+
+import pytest
+
+from aptguard.rehearsal.mount_plan import Cover, MountPlan, other_names, plan_mounts
+from aptguard.rehearsal.mountinfo import Mount, is_below, read_mountinfo, visible_mounts
+
+ROOT = b"27 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n"
+
+
+def mounts(*lines: bytes) -> tuple[Mount, ...]:
+    return visible_mounts(read_mountinfo(ROOT + b"".join(line + b"\n" for line in lines)))
+
+
+def plan(*lines: bytes, files: frozenset[bytes] = frozenset()) -> MountPlan:
+    return plan_mounts(mounts(*lines), files)
+
+
+def covers(plan: MountPlan) -> dict[bytes, Cover]:
+    return {planned.point: planned.cover for planned in plan.mounts}
+
+
+def test_escaped_names_are_read_as_the_bytes_they_are() -> None:
+    found = mounts(rb"30 27 0:30 / /a\040b\011c\012d\134e rw shared:1 master:2 - tmpfs x\040y rw,size=1k")
+    assert found[1].point == b"/a b\tc\nd\\e"
+    assert found[1].source == b"x y"
+
+
+@pytest.mark.parametrize("line", [b"30 27 0:30 / /a rw", b"x y z", b"30 27 - tmpfs a rw"])
+def test_a_line_that_is_none_is_refused(line: bytes) -> None:
+    with pytest.raises(ValueError, match="mountinfo"):
+        read_mountinfo(line)
+
+
+def test_only_the_last_mount_on_a_directory_is_visible() -> None:
+    found = mounts(b"30 27 0:30 / /a rw - tmpfs one rw", b"31 30 0:31 / /a rw - tmpfs two rw")
+    assert [mount.source for mount in found[1:]] == [b"two"]
+
+
+def test_a_mount_below_a_later_mount_is_hidden() -> None:
+    found = mounts(b"30 27 0:30 / /a/b rw - tmpfs deep rw", b"31 27 0:31 / /a rw - tmpfs over rw")
+    assert [mount.source for mount in found[1:]] == [b"over"]
+
+
+def test_a_mount_that_replaced_the_root_is_the_root() -> None:
+    found = visible_mounts(
+        read_mountinfo(b"1 1 0:1 / / rw - rootfs rootfs rw\n27 1 254:0 / / rw - ext4 /dev/vda rw\n")
+    )
+    assert [mount.kind for mount in found] == [b"ext4"]
+
+
+def test_a_root_that_is_no_mount_point_is_refused() -> None:
+    with pytest.raises(ValueError, match="chroot"):
+        visible_mounts(read_mountinfo(b"30 27 0:30 / /proc rw - proc proc rw\n"))
+
+
+def test_below_means_at_or_below() -> None:
+    assert is_below(b"/a/b", b"/a")
+    assert is_below(b"/a", b"/a")
+    assert is_below(b"/a", b"/")
+    assert not is_below(b"/ab", b"/a")
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "cover"),
+    [
+        (b"ext4", b"rw", Cover.OVERLAY),
+        (b"xfs", b"rw", Cover.OVERLAY),
+        (b"btrfs", b"rw", Cover.OVERLAY),
+        (b"tmpfs", b"rw", Cover.OVERLAY),
+        (b"squashfs", b"ro", Cover.OVERLAY),
+        (b"a-new-one", b"rw", Cover.OVERLAY),
+        (b"vfat", b"rw", Cover.COPY),
+        (b"nfs4", b"rw", Cover.READ_ONLY),
+        (b"fuse.sshfs", b"rw,user_id=0,allow_other", Cover.READ_ONLY),
+        (b"fuse.portal", b"rw,user_id=1000", Cover.UNCOVERED),
+        (b"autofs", b"rw", Cover.UNCOVERED),
+        (b"nsfs", b"rw", Cover.REPLACED),
+        (b"cgroup2", b"rw", Cover.REPLACED),
+    ],
+)
+def test_the_cover_follows_from_the_kind(kind: bytes, options: bytes, cover: Cover) -> None:
+    found = plan(b"30 27 0:30 / /srv/x rw - %s src %s" % (kind, options))
+    assert covers(found)[b"/srv/x"] is cover
+
+
+def test_what_the_kernel_makes_is_replaced_with_all_below() -> None:
+    found = plan(b"30 27 0:30 / /dev rw - devtmpfs d rw", b"31 30 0:31 / /dev/shm rw - tmpfs d rw")
+    assert set(covers(found).values()) == {Cover.OVERLAY, Cover.REPLACED}
+
+
+def test_a_bind_mount_is_a_part_of_the_overlay_that_shows_it() -> None:
+    found = plan(b"30 27 254:0 /srv/real /mnt rw - ext4 /dev/vda rw")
+    alias = found.mounts[1]
+    assert (alias.cover, alias.base, alias.inner) == (Cover.ALIAS, b"/", b"srv/real")
+
+
+def test_of_two_mounts_the_one_that_shows_more_gets_the_overlay() -> None:
+    found = plan(b"30 27 8:1 /part /mnt rw - ext4 d rw", b"31 27 8:1 / /srv/deep/whole rw - ext4 d rw")
+    assert covers(found) == {b"/": Cover.OVERLAY, b"/mnt": Cover.ALIAS, b"/srv/deep/whole": Cover.OVERLAY}
+
+
+def test_a_writable_bind_of_a_read_only_mount_has_an_overlay_of_its_own() -> None:
+    found = plan(b"30 27 8:1 / /a ro - ext4 d rw", b"31 27 8:1 /x /b rw - ext4 d rw")
+    assert covers(found)[b"/b"] is Cover.OVERLAY
+    assert [planned.read_only for planned in found.mounts] == [False, True, False]
+
+
+def test_a_file_from_elsewhere_is_copied() -> None:
+    found = plan(b"30 27 8:1 /f /etc/hosts rw - ext4 d rw", files=frozenset({b"/etc/hosts"}))
+    assert covers(found)[b"/etc/hosts"] is Cover.FILE
+
+
+def test_the_plan_describes_itself_on_one_line_each() -> None:
+    text = plan(rb"30 27 0:30 / /srv/a\012b rw - nfs4 h:/x rw").describe()
+    assert len(text.splitlines()) == 2
+    assert "network" in text
+
+
+def test_a_path_has_the_names_that_bind_mounts_give_it() -> None:
+    found = mounts(b"30 27 254:0 /srv/real /mnt rw - ext4 /dev/vda rw", b"31 27 0:9 / /opt rw - tmpfs t rw")
+    assert other_names(b"/srv/real/x", found) == (b"/mnt/x",)
+    assert other_names(b"/mnt", found) == (b"/srv/real",)
+    assert other_names(b"/srv/other", found) == ()
+    assert other_names(b"/opt/x", found) == ()
+
+
+def test_a_name_that_another_mount_hides_is_no_name() -> None:
+    found = mounts(b"30 27 254:0 /srv /mnt rw - ext4 /dev/vda rw", b"31 30 0:9 / /mnt/real rw - tmpfs t rw")
+    assert other_names(b"/srv/real/x", found) == ()

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the recorded calls of services and devices mean."""
+
+from __future__ import annotations
+
+import pytest
+
+from aptguard.rehearsal.model import Effect
+from aptguard.rehearsal.recorders import read_calls
+
+
+def record(*words: bytes) -> bytes:
+    return b"%d\0" % len(words) + b"".join(word + b"\0" for word in words)
+
+
+@pytest.mark.parametrize(
+    ("call", "effect"),
+    [
+        ((b"systemctl", b"--quiet", b"stop", b"ssh.service"), Effect("service", "would stop ssh.service")),
+        ((b"invoke-rc.d", b"ssh", b"stop"), Effect("service", "would stop ssh.service")),
+        ((b"service", b"ssh", b"restart"), Effect("service", "would restart ssh.service")),
+        ((b"deb-systemd-invoke", b"stop", b"a.service"), Effect("service", "would stop a.service")),
+        ((b"update-initramfs", b"-u"), Effect("boot", "would run update-initramfs -u")),
+        ((b"reboot",), Effect("service", "would run reboot")),
+        ((b"sysctl", b"-w", b"vm.x=1"), Effect("kernel", "would run sysctl -w vm.x=1")),
+        ((b"umount", b"/srv"), Effect("mount", "would run umount /srv")),
+    ],
+)
+def test_a_call_that_acts_is_an_effect(call: tuple[bytes, ...], effect: Effect) -> None:
+    assert read_calls(record(*call)) == (effect,)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        (b"systemctl", b"is-active", b"x"),
+        (b"systemctl", b"daemon-reload"),
+        (b"systemctl", b"enable", b"x"),
+        (b"systemctl",),
+        (b"mount",),
+        (b"sysctl", b"-n", b"vm.x"),
+        (b"udevadm", b"info", b"/sys"),
+    ],
+)
+def test_a_call_that_only_asks_is_none(call: tuple[bytes, ...]) -> None:
+    assert read_calls(record(*call)) == ()
+
+
+def test_a_call_made_twice_is_told_once_and_order_is_kept() -> None:
+    stop, start = (b"systemctl", b"stop", b"a"), (b"systemctl", b"start", b"a")
+    found = read_calls(record(*stop) + record(*start) + record(*stop))
+    assert [effect.detail for effect in found] == ["would stop a", "would start a"]
+
+
+@pytest.mark.parametrize("data", [b"", b"\0", b"x\0y\0", b"999999999\0a\0", b"-1\0a\0", b"3\0a\0"])
+def test_a_broken_record_raises_nothing(data: bytes) -> None:
+    assert isinstance(read_calls(data), tuple)
+
+
+def test_arguments_cannot_forge_a_line() -> None:
+    (effect,) = read_calls(record(b"service", b"a\nb\x1b[31m", b"stop"))
+    assert "\n" not in effect.detail
+    assert "\x1b" not in effect.detail
