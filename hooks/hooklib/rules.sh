@@ -40,6 +40,18 @@ apt_above() {
     done
 }
 
+# Set $approval to that of the run of apt which process $1 belongs to. For DPkg::Post-Invoke apt starts its
+# shells from a child of its own, so the run is found by who has an approval.
+approval_above() {
+    apt_above "$1" || return 1
+    for _ in 1 2; do
+        approval_of "$apt" || return 1
+        [ ! -f "$approval" ] || return 0
+        apt=$parent
+    done
+    return 1
+}
+
 # True during 'aptguard pause': {"until": SECONDS, "reason": TEXT} in a file of root's own directory.
 paused() {
     [ -f "$run/pause" ] && [ -O "$run/pause" ] || return 1
