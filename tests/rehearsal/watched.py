@@ -213,15 +213,11 @@ def _main() -> None:
     )
     os.close(held)
     stopped = False
-    poll = select.poll()
-    poll.register(ended, select.POLLHUP)
-    for fd in watcher.filenos():
-        poll.register(fd, select.POLLIN)
-    registered = set(watcher.filenos())
     while True:
-        for fd in registered - set(watcher.filenos()):
-            poll.unregister(fd)
-        registered &= set(watcher.filenos())
+        poll = select.poll()
+        poll.register(ended, select.POLLHUP)
+        for fd in watcher.filenos():
+            poll.register(fd, select.POLLIN)
         wait = watcher.seconds_until_stop()
         ready = [fd for fd, _ in poll.poll(None if wait is None else wait * 1000 + 1)]
         time.sleep(specification.get("delay", 0))

@@ -178,6 +178,12 @@ def test_a_process_that_nobody_saw_belongs_to_no_script_once_dpkg_has_acted_itse
     assert found[b"/x"].script is None
 
 
+def test_without_a_strict_order_an_act_of_dpkg_does_not_end_the_script() -> None:
+    attribution = Attribution(ordered=False)
+    attribution.apply([DPKG_STARTS, *script(20, b"foo.postrm", b"purge"), gone(DPKG, b"/a"), gone(99, b"/x")])
+    assert attribution.cause(b"/x") == Cause("foo", "postrm purge")
+
+
 def test_a_script_cannot_put_its_deeds_down_to_another_package_by_its_environment() -> None:
     found = causes(
         [

@@ -96,10 +96,13 @@ class Attribution:
     """Keeps the last cause of each path.
 
     ``only_package`` is named where no script and no dpkg record tells more: the package of a transaction
-    with one package. ``limit`` bounds the number of paths that are kept; ``truncated`` says it was reached.
+    with one package. ``ordered`` says that the events come in the order in which things happened; without it
+    a change by dpkg does not prove that the last script has ended. ``limit`` bounds the number of paths that
+    are kept; ``truncated`` says it was reached.
     """
 
     only_package: bytes | None = None
+    ordered: bool = True
     limit: int = 500_000
     truncated: bool = False
     current: Script | None = None
@@ -271,7 +274,8 @@ class Attribution:
             self._run_key = pid
             origin = _Origin(script, None, argv)
         else:
-            self.current = None
+            if self.ordered:
+                self.current = None
             self._run_key = None
             origin = self._dpkg_origin(path, argv)
         if self._run_origins and self._run_origins[-1] == origin and script is not None:

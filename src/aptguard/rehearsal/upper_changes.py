@@ -7,6 +7,7 @@ copy-up as an entry, each with the pid of the process that did it. Nothing waits
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import sys
@@ -32,6 +33,7 @@ _REPORT: Final = fan.FAN_REPORT_FID | fan.FAN_REPORT_DIR_FID | fan.FAN_REPORT_NA
 _ARRIVED: Final = fan.FAN_CREATE | fan.FAN_MOVED_TO
 _LEFT: Final = fan.FAN_MOVED_FROM | fan.FAN_DELETE
 _BUFFER: Final = 256 * 1024
+_WORK: Final = b"/work"  # OVL_WORKDIR_NAME, fs/overlayfs/overlayfs.h
 
 
 class WatchedLayer(Protocol):
@@ -112,8 +114,10 @@ class UpperChanges:
         parent = self._names.path(directory)
         is_directory = bool(mask & fan.FAN_ONDIR)
         if is_directory and target is not None and name != b".":
-            # The kernel may have merged both into one event, which no longer tells which came last.
-            if mask & _ARRIVED and not mask & _LEFT:
+            # The kernel may have merged arrival and departure into one event, at the place of the arrival:
+            # then what follows happened there, unless the directory had come from a place we know.
+            came_and_went = mask & _LEFT and self._names.knows(target)
+            if mask & _ARRIVED and not came_and_went:
                 self._names.moved(target, directory, name)
             elif mask & fan.FAN_MOVED_FROM:
                 self._names.lost(target)
@@ -135,10 +139,10 @@ class UpperChanges:
 
     def _file_action(self, event: fan.Event) -> tuple[Action, bool]:
         mask, target = event.mask, event.target
-        if mask & fan.FAN_DELETE:
-            return Action.DELETED, False
         if mask & fan.FAN_MOVED_TO and target is not None and self._is_whiteout(target):
             return Action.DELETED, True
+        if mask & fan.FAN_DELETE:
+            return Action.DELETED, False
         if mask & _ARRIVED:
             return Action.ENTERED, False
         if mask & fan.FAN_MOVED_FROM:
@@ -162,6 +166,12 @@ class UpperChanges:
             return True
         return False
 
+    def _ignore(self, directory: int) -> None:
+        """Ask for silence about overlayfs' work directory: two of three events of a deletion occur there."""
+        flags = fan.FAN_MARK_ADD | fan.FAN_MARK_IGNORE | fan.FAN_MARK_IGNORED_SURV_MODIFY
+        with contextlib.suppress(OSError):  # Linux before 6.0 tells it all
+            fan.mark(self.fd, flags, _EVENTS | fan.FAN_EVENT_ON_CHILD, directory, b".")
+
     def _look_up(self, handle: bytes) -> bytes | None:
         """Return where in the merged tree a directory stands that no event has introduced."""
         try:
@@ -172,6 +182,8 @@ class UpperChanges:
             if os.fstat(fd).st_nlink == 0:
                 return None
             path = os.readlink(b"/proc/self/fd/%d" % fd)
+            if path.endswith(_WORK):
+                self._ignore(fd)
         except OSError:
             return None
         finally:

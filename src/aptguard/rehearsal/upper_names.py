@@ -27,6 +27,10 @@ class UpperNames:
         """State that the directory with ``handle`` is the upper layer of ``mount_point``."""
         self._roots[handle] = mount_point
 
+    def knows(self, target: bytes) -> bool:
+        """Whether an event has told the place of directory ``target``, and it is in an upper layer."""
+        return target in self._places and self.path(target) is not None
+
     def moved(self, target: bytes, parent: bytes, name: bytes) -> None:
         """State that directory ``target`` now stands as ``name`` in ``parent``."""
         known = target in self._places or target in self._paths

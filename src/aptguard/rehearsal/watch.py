@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Final
 
 from aptguard.changes.model import Cause
@@ -23,6 +24,8 @@ from aptguard.rehearsal.upper_changes import UpperChanges, WatchedLayer
 from aptguard.shown import shown
 
 _READS_AT_ONCE: Final = 8  # so that a flood of changes leaves the caller time for its deadline
+_GATHERING_SECONDS: Final = 0.02
+_FLOOD: Final = 100  # changes in that time
 _PATHS_BETWEEN_REPORTS: Final = 1000
 
 
@@ -63,6 +66,9 @@ class Watcher:
         self._changes: UpperChanges | None = None
         self._starts: ProgramStarts | None = None
         self._started: dict[int, int | None] = {}
+        self._gather_until = 0.0
+        self._window = 0.0
+        self._in_window = 0
         self._programs = 0
         self._programs_limit = programs_per_script
 
@@ -83,14 +89,33 @@ class Watcher:
         except OSError as error:
             self._note(f"changes are told apart by process only, since program starts are not seen ({error})")
             return
+        self.attribution.ordered = self._starts.waits
         if not self._starts.waits:
             self._note("attribution may be off by a moment: this kernel lets no script wait for the watcher")
 
     def filenos(self) -> tuple[int, ...]:
-        """Return the descriptors to poll for input; empty when nothing is watched (any more)."""
-        return tuple(
-            group.fd for group in (self._starts, self._changes) if group is not None and group.fd >= 0
-        )
+        """Return the descriptors to poll for input now; ask again before each poll."""
+        groups = (self._starts, None if self._pause() else self._changes)
+        return tuple(group.fd for group in groups if group is not None and group.fd >= 0)
+
+    def _pause(self) -> float:
+        """Return the seconds for which changes are left to gather, while they come in floods.
+
+        Taken one by one each of them costs a wake-up, several times what it costs in a batch.
+        """
+        return max(0.0, self._gather_until - monotonic())
+
+    def _take_some(self, changes: UpperChanges) -> None:
+        now = monotonic()
+        if now > self._window + _GATHERING_SECONDS:
+            self._window, self._in_window = now, 0
+        for _ in range(_READS_AT_ONCE):
+            taken = self._take(changes)
+            self._in_window += taken
+            if not taken:
+                break
+        if self._in_window > _FLOOD:
+            self._gather_until = self._window + _GATHERING_SECONDS
 
     def ready(self, fileno: int) -> None:
         """Take what ``fileno`` has to say. Never raises; a failure ends the watching, not the rehearsal."""
@@ -98,10 +123,7 @@ class Watcher:
             if self._starts is not None and fileno == self._starts.fd:
                 self._answer(self._starts)
             elif self._changes is not None and fileno == self._changes.fd:
-                self._look_ahead()
-                for _ in range(_READS_AT_ONCE):
-                    if not self._take(self._changes):
-                        break
+                self._take_some(self._changes)
         except Exception as error:
             self._give_up(f"{type(error).__name__}: {error}")
 
@@ -114,13 +136,15 @@ class Watcher:
         return self._stop.remaining() == 0.0
 
     def seconds_until_stop(self) -> float | None:
-        """Return how long the caller may sleep before it asks `should_stop`; None: as long as it likes."""
-        return self._stop.remaining()
+        """Return how long the caller may sleep before it asks again, also `filenos`; None: until input."""
+        pause, remaining = self._pause(), self._stop.remaining()
+        if not pause:
+            return remaining
+        return pause if remaining is None else min(pause, remaining)
 
     def finish(self) -> None:
         """Take all that is still queued and stop watching; to be called when every process has ended."""
         try:
-            self._look_ahead()
             self._catch_up()
         except Exception as error:
             self._give_up(f"{type(error).__name__}: {error}")
@@ -139,7 +163,7 @@ class Watcher:
             self._note(f"attribution incomplete: more than {self.attribution.limit} paths changed")
         return tuple(self._notes)
 
-    def _answer(self, starts: ProgramStarts) -> None:
+    def _answer(self, starts: ProgramStarts) -> int:
         events = starts.read()
         try:
             if starts.waits:
@@ -151,11 +175,14 @@ class Watcher:
         finally:
             starts.release(events)
         self._report()
+        return len(events)
 
     def _look_ahead(self) -> None:
-        """Where nobody waits for us, take the starts first: better too early than after the deeds."""
+        """Where nobody waits for us, take the starts that came before the changes in hand."""
         if self._starts is not None and self._starts.fd >= 0 and not self._starts.waits:
-            self._answer(self._starts)
+            for _ in range(_READS_AT_ONCE):
+                if not self._answer(self._starts):
+                    break
 
     def _start(self, starts: ProgramStarts, event: fan.Event) -> None:
         name = starts.executed_file(event)
@@ -198,6 +225,7 @@ class Watcher:
 
     def _take(self, changes: UpperChanges) -> int:
         events = changes.read()
+        self._look_ahead()
         for event in events:
             if event.mask & fan.FAN_Q_OVERFLOW:
                 self._note("attribution incomplete: the kernel's event queue was full")
