@@ -14,6 +14,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 for _directory in (HERE, os.path.join(os.path.dirname(HERE), "src")):
     if _directory not in sys.path:
         sys.path.insert(0, _directory)
+# A Python that a test starts finds the same sources.
+os.environ["PYTHONPATH"] = os.path.join(os.path.dirname(HERE), "src")
 
 from testbed import features  # noqa: E402
 

@@ -3,19 +3,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from testbed.guest import Container, Guest
+from testbed.server import copy_project
 from testbed.trees import bare_tree, guest_tree_with
 
 pytestmark = pytest.mark.needs_guest
-
-PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 @contextmanager
@@ -27,16 +24,6 @@ def machine(version: str, booted: bool) -> Iterator[Container]:
     else:
         with Container(version, tree=bare_tree(version)) as container:
             yield container
-
-
-def copy_project(machine: Container) -> str:
-    """Put the sources, without what was built from them, into the machine."""
-    directory = "/usr/local/src/aptguard"
-    os.makedirs(machine.path(directory))
-    pack = ["tar", "--create", "--exclude=./build", "--exclude=./.git", "."]
-    packed = subprocess.run(pack, cwd=PROJECT, check=True, stdout=subprocess.PIPE).stdout
-    subprocess.run(["tar", "--extract", "-C", machine.path(directory)], input=packed, check=True)
-    return directory
 
 
 @pytest.mark.parametrize("booted", [False, True], ids=["container", "booted"])

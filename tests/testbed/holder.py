@@ -41,7 +41,7 @@ def make_root(spec: dict[str, Any]) -> str:
     if spec["copy"]:
         mount("overlay", root, f"{plain},lowerdir={layers}:{spec['empty']}")
         os.mkdir(spec["copy"], 0o755)
-        subprocess.run(["cp", "-a", "--reflink=auto", f"{root}/.", spec["copy"]], check=True)
+        subprocess.run(["cp", "-a", f"{root}/.", spec["copy"]], check=True)
         return str(spec["copy"])
     upper, workdir = spec["upper"] or f"{work}/upper", spec["workdir"] or f"{work}/work"
     for directory in (upper, workdir):
@@ -86,14 +86,14 @@ def start(spec: dict[str, Any], root: str) -> subprocess.Popen[bytes]:
 
 
 def end(spec: dict[str, Any]) -> None:
-    """Kill all that lives in this PID namespace and delete the copy, if there is one."""
+    """Kill all that lives in this PID namespace and delete the copy, if there is one on disk."""
     try:
         os.kill(-1, signal.SIGKILL)
         while True:
             os.wait()
     except (ProcessLookupError, ChildProcessError):
         pass
-    if spec["copy"]:
+    if spec["on_disk"]:
         subprocess.run(["rm", "-rf", "--one-file-system", os.path.dirname(spec["copy"])], check=False)
 
 

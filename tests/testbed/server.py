@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+
 from testbed.guest import Container
 from testbed.trees import Tree, guest_tree_with
 
+PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DEB_IN_GUEST = "/root/aptguard.deb"
 
 # The server listens on its socket only, for guests share the network; nothing writes by itself.
@@ -39,3 +43,12 @@ def install_aptguard(machine: Container, deb: str) -> None:
     """Install the package as an administrator would."""
     machine.copy_in(deb, DEB_IN_GUEST)
     machine.install(DEB_IN_GUEST)
+
+
+def copy_project(machine: Container, directory: str = "/usr/local/src/aptguard") -> str:
+    """Put the sources, without what was built from them, into the machine and return where they are."""
+    os.makedirs(machine.path(directory))
+    pack = ["tar", "--create", "--exclude=./build", "--exclude=./.git", "--exclude=__pycache__", "."]
+    packed = subprocess.run(pack, cwd=PROJECT, check=True, stdout=subprocess.PIPE).stdout
+    subprocess.run(["tar", "--extract", "-C", machine.path(directory)], input=packed, check=True)
+    return directory
