@@ -212,8 +212,8 @@ def describe(transaction: Transaction) -> str:
     if not transaction.items:
         return "a run without packages"
     # What takes a package away is what people look for.
-    first = (transaction.takes_away or transaction.items)[0]
-    more = len(transaction.items) - 1
+    first = (transaction.takes_away or transaction.headline)[0]
+    more = len(transaction.headline) - 1
     return f"{first.action.value} of {first.package}" + (f" and {more} more" if more else "")
 
 

@@ -159,7 +159,8 @@ def check(state: GuardState, parameters: Mapping[str, Any], peer: Peer, progress
 
 def examine_for_selftest(state: GuardState, peer: Peer, policy: Policy) -> Callable[[Transaction], Report]:
     """Return a function that examines a transaction as this process's own."""
-    caller = caller_from_request({}, pid=peer.pid, uid=peer.uid)
+    surroundings = {"environment": {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}}
+    caller = caller_from_request(surroundings, pid=peer.pid, uid=peer.uid)
     return lambda transaction: examine(transaction, caller, policy, database=DpkgDatabase())
 
 

@@ -54,7 +54,7 @@ def summary_as_plain(report: Report) -> dict[str, Any]:
         "mode": report.mode,
         "user": shown(report.user),
         "frontend": shown(report.transaction.frontend),
-        "items": [f"{item.action.value} {item.package}" for item in report.transaction.items],
+        "items": [f"{item.action.value} {item.package}" for item in report.transaction.headline],
         "findings": len(report.findings),
         "unknowns": len(report.unknowns),
     }

@@ -89,8 +89,8 @@ def _asked(report: Report) -> str:
     transaction = report.transaction
     if transaction.command_line:
         return f"'{_shorten(shown(transaction.command_line), 100)}'"
-    names = ", ".join(f"{item.action.value} {item.package}" for item in transaction.items[:3])
-    rest = len(transaction.items) - 3
+    names = ", ".join(f"{item.action.value} {item.package}" for item in transaction.headline[:3])
+    rest = len(transaction.headline) - 3
     return f"{shown(transaction.frontend)} ({names}{f' and {rest} more' if rest > 0 else ''})"
 
 

@@ -75,6 +75,16 @@ class Transaction:
         return tuple(item for item in self.items if item.action.takes_away)
 
     @property
+    def headline(self) -> tuple[Item, ...]:
+        """The items without the configuration of packages that are unpacked anyway: what a person asks for."""
+        unpacked = {item.qualified for item in self.items if item.action.unpacks}
+        return tuple(
+            item
+            for item in self.items
+            if item.action is not Action.CONFIGURE or item.qualified not in unpacked
+        )
+
+    @property
     def packages(self) -> frozenset[str]:
         """The names of all packages in it."""
         return frozenset(item.package for item in self.items)
