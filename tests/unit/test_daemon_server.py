@@ -49,13 +49,22 @@ def test_a_call_reaches_the_handler_and_its_reply_the_client(bench):
     parameters = {"since": 5, "text": "\udcff\n\x00é"}
     assert call(bench, "Log", parameters) == {"method": "Log", "parameters": parameters}
     peer = bench.handler.seen[0][2]
-    assert (peer.pid, peer.uid, peer.mount_namespace) == (os.getpid(), os.geteuid(), None)
+    assert (peer.pid, peer.uid) == (os.getpid(), os.geteuid())
+
+
+def test_the_callers_own_mount_namespace_is_passed_unless_told_otherwise(bench):
+    call(bench, "Check")
+    own = os.stat("/proc/self/ns/mnt")
+    assert (bench.handler.namespace.st_dev, bench.handler.namespace.st_ino) == (own.st_dev, own.st_ino)
+    bench.handler.namespace = None
+    call(bench, "Check", descriptors=())
+    assert bench.handler.namespace is None
 
 
 def test_progress_comes_before_the_reply_and_only_to_who_wants_it(bench):
     told = []
     assert call(bench, "Check", {"progress": 3}, progress=told.append) == {"done": True}
-    assert told == ["step 0", "step 1", "step 2"]
+    assert told == ["getting ready", "step 0", "step 1", "step 2"]
     assert call(bench, "Check", {"progress": 3}) == {"done": True}
 
 

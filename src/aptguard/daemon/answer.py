@@ -94,6 +94,9 @@ def _result(
     def progress(text: str) -> None:
         send_progress(varlink.reply_bytes({"progress": text}, continues=True))
 
+    if call.more and not call.oneway:
+        # At once: a hook that hears nothing for a while takes the daemon for dead and runs the engine itself.
+        progress("getting ready")
     return dispatch(
         call.method,
         call.parameters,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import os
 import socket
 import struct
@@ -30,20 +31,26 @@ def call(
     parameters: Mapping[str, Any],
     *,
     progress: Callable[[str], None] | None = None,
-    descriptors: Sequence[int] = (),
+    descriptors: Sequence[int] | None = None,
     socket_path: str = SOCKET_PATH,
     silence_seconds: float = _SILENCE_SECONDS,
 ) -> dict[str, Any]:
     """Return the reply of the daemon to ``method`` of io.github.aptguard.
 
     ``method`` may also be a qualified name of another interface. With ``progress`` it is told what is being
-    tried. ``descriptors`` are passed with the message. Raises GuardError when the daemon refuses, and
+    tried. ``descriptors`` are passed with the message; None passes this process's mount namespace, so that
+    what is rehearsed is the machine as the caller sees it. Raises GuardError when the daemon refuses, and
     Unreachable when there is no answer to be had: then the engine can be run without the daemon.
     """
     name = method if "." in method else f"{INTERFACE}.{method}"
     message = call_bytes(name, parameters, more=progress is not None)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as connection:
+    with contextlib.ExitStack() as stack:
+        connection = stack.enter_context(
+            socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        )
         _connect(connection, socket_path)
+        if descriptors is None:
+            descriptors = _own_mount_namespace(stack)
         lost = _send(connection, message, descriptors)
         connection.settimeout(silence_seconds)
         framer = Framer(_REPLY_BYTES)
@@ -56,6 +63,15 @@ def call(
             text = reply.parameters.get("progress")
             if progress is not None and isinstance(text, str):
                 progress(text)
+
+
+def _own_mount_namespace(stack: contextlib.ExitStack) -> list[int]:
+    try:
+        descriptor = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return []  # without /proc: the daemon's view, which is the machine's
+    stack.callback(os.close, descriptor)
+    return [descriptor]
 
 
 def _connect(connection: socket.socket, path: str) -> None:

@@ -77,7 +77,7 @@ class Server:
 
     def wake(self) -> None:
         """Make the loop turn once now; safe from any thread and from a signal handler."""
-        with contextlib.suppress(BlockingIOError):
+        with contextlib.suppress(OSError):  # full: it is awake already; closed: nobody is there to wake
             self._waker.send(b"\0")
 
     @property
