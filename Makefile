@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := deb
 .DELETE_ON_ERROR:
-.PHONY: install test deb lint bench clean need-root build-packages test-packages
+.PHONY: install test deb build-deb lint bench clean need-root build-packages test-packages
 
 # The product's Python is Debian's, whatever else is on the PATH.
 PYTHON := /usr/bin/python3
@@ -53,10 +53,16 @@ install: build-packages
 	aptguard selftest
 
 # Built in a copy, so that nothing of the build lands beside the sources; nocheck, for `make test` tests.
+# Locked, as test runs that go on at the same time build it too.
 deb:
+	@mkdir -p build
+	@flock build/.lock $(MAKE) --no-print-directory build-deb
+
+build-deb:
 	@rm -rf build/package build/aptguard_*_all.deb
 	@mkdir -p $(SOURCE)
-	@tar --create --exclude=./build --exclude=./.git --exclude='__pycache__' --exclude='.*_cache' . | tar --extract -C $(SOURCE)
+	@tar --create --exclude=./build --exclude=./.git --exclude=./.hypothesis --exclude='__pycache__' --exclude='.*_cache' . \
+	    | tar --extract -C $(SOURCE)
 	@cd $(SOURCE) && DEB_BUILD_OPTIONS="nocheck $${DEB_BUILD_OPTIONS:-}" DEB_BUILD_PROFILES=nocheck \
 	    dpkg-buildpackage --build=binary --no-sign --no-check-builddeps > ../build.log 2>&1 </dev/null \
 	    || { tail -n 60 ../build.log >&2; echo "the package could not be built; all of it: build/package/build.log" >&2; exit 1; }
