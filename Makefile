@@ -14,8 +14,10 @@ export DEBIAN_FRONTEND := noninteractive
 export LC_ALL := C.UTF-8
 
 VERSION := $(shell sed -n '1s/.*(\(.*\)).*/\1/p' debian/changelog)
-DEB := build/aptguard_$(VERSION)_all.deb
-SOURCE := build/package/aptguard-$(VERSION)
+# Where all that is built goes; another place lets two builds run at once.
+BUILD := build
+DEB := $(BUILD)/aptguard_$(VERSION)_all.deb
+SOURCE := $(BUILD)/package/aptguard-$(VERSION)
 TOOLS := build/venv
 TOOL_VERSIONS := ruff==0.17.6 mypy==2.4.1
 
@@ -49,7 +51,7 @@ test-packages: need-root
 
 install: build-packages
 	@$(MAKE) --no-print-directory deb
-	$(APT_INSTALL) --reinstall --allow-downgrades ./$(DEB) </dev/null
+	$(APT_INSTALL) --reinstall --allow-downgrades $(abspath $(DEB)) </dev/null
 	aptguard selftest
 
 # Built in a copy, so that nothing of the build lands beside the sources; nocheck, for `make test` tests.
@@ -59,14 +61,14 @@ deb:
 	@flock build/.lock $(MAKE) --no-print-directory build-deb
 
 build-deb:
-	@rm -rf build/package build/aptguard_*_all.deb
+	@rm -rf $(BUILD)/package $(BUILD)/aptguard_*_all.deb
 	@mkdir -p $(SOURCE)
 	@tar --create --exclude=./build --exclude=./.git --exclude=./.hypothesis --exclude='__pycache__' --exclude='.*_cache' . \
 	    | tar --extract -C $(SOURCE)
 	@cd $(SOURCE) && DEB_BUILD_OPTIONS="nocheck $${DEB_BUILD_OPTIONS:-}" DEB_BUILD_PROFILES=nocheck \
 	    dpkg-buildpackage --build=binary --no-sign --no-check-builddeps > ../build.log 2>&1 </dev/null \
-	    || { tail -n 60 ../build.log >&2; echo "the package could not be built; all of it: build/package/build.log" >&2; exit 1; }
-	@mv build/package/aptguard_*_all.deb $(DEB)
+	    || { tail -n 60 ../build.log >&2; echo "the package could not be built; all of it: $(BUILD)/package/build.log" >&2; exit 1; }
+	@mv $(BUILD)/package/aptguard_*_all.deb $(DEB)
 	@echo "$(DEB)"
 
 $(TOOLS)/made: Makefile
