@@ -174,7 +174,7 @@ def _locally_modified(
 
 def _diverted(
     transaction: Transaction, result: RehearsalResult, database: DpkgDatabase, problems: list[Unknown]
-) -> frozenset[bytes]:
+) -> dict[bytes, bytes]:
     tables = [database.diversions]
     after = result.collected.get(_DIVERSIONS)
     if after is not None:
@@ -182,12 +182,13 @@ def _diverted(
             tables.append(read_diversions(after))
         except DpkgDatabaseError as error:
             problems.append(Unknown("diversions after the rehearsal", str(error)))
-    places: set[bytes] = set()
+    counterparts: dict[bytes, bytes] = {}
     for table in tables:
         for one in table.by_path.values():
             if one.package in transaction.packages:
-                places.update((database.canonical.path(one.path), database.canonical.path(one.diverted_to)))
-    return frozenset(places)
+                path, place = database.canonical.path(one.path), database.canonical.path(one.diverted_to)
+                counterparts[path], counterparts[place] = place, path
+    return counterparts
 
 
 def _accounts_after(

@@ -56,7 +56,7 @@ class PathCheck:
         self._own_places = OwnPlaces(transaction, facts, self._places)
         self._moved = MovedFiles(changes)
         self._deleted = {change.path for change in changes if change.deleted}
-        self._diversion_filled = any(change.created and change.path in facts.diverted for change in changes)
+        self._filled = {change.path for change in changes if change.after is not None}
 
     def violations(self) -> Iterator[Violation]:
         """Yield what breaks a rule; at most one for each change."""
@@ -114,7 +114,7 @@ class PathCheck:
 
     def _judge_by_owner(self, change: Change, names: tuple[str, ...]) -> Violation | None:
         path, facts = change.path, self._facts
-        if path in facts.diverted and (not change.deleted or self._diversion_filled):
+        if path in facts.diverted and (not change.deleted or facts.diverted[path] in self._filled):
             return None
         own = self.own(path)
         others = tuple(name for name in facts.owners.get(path, ()) if not self._takes_part(name))

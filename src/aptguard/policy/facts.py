@@ -74,7 +74,8 @@ class Facts:
     Owners are named as dpkg does (``${binary:Package}``): with architecture only for Multi-Arch: same.
     ``listed_before`` are the paths which the packages of the transaction list before it. ``replaced`` maps
     a changed path to the installed packages that shipped it and lost it to a package of the transaction by
-    Replaces. ``diverted`` are the places to which packages of the transaction divert, or are diverted.
+    Replaces. ``diverted`` maps each path
+    that a package of the transaction diverts, before or after, to the place diverted to, and back.
     ``directory_owners`` maps directories above unlisted changed paths to the installed packages outside the
     transaction that list them (directories shared by very many are left out).
     ``declared_accounts`` are the accounts that sysusers.d(5) declares. ``problems`` is what could not be
@@ -92,7 +93,7 @@ class Facts:
     packages: dict[str, PackageFacts] = field(default_factory=dict)
     listed_before: frozenset[bytes] = frozenset()
     replaced: dict[bytes, tuple[str, ...]] = field(default_factory=dict)
-    diverted: frozenset[bytes] = frozenset()
+    diverted: dict[bytes, bytes] = field(default_factory=dict)
     directory_owners: dict[bytes, tuple[str, ...]] = field(default_factory=dict)
     declared_accounts: frozenset[str] = frozenset()
     running_kernel: str = ""
