@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import subprocess
 from collections.abc import Iterator
@@ -19,10 +18,11 @@ PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file
 
 
 @pytest.fixture(scope="session")
-def aptguard_deb(needs_guest: None) -> str:
+def aptguard_deb(needs_guest: None, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The package as ``make deb`` builds it from this source tree, once in a test run."""
+    build = tmp_path_factory.mktemp("package")
     made = subprocess.run(
-        ["make", "--no-print-directory", "deb"],
+        ["make", "--no-print-directory", "deb", f"BUILD={build}"],
         cwd=PROJECT,
         # Not the flags of the `make test` that this may run under.
         env={name: value for name, value in os.environ.items() if not name.startswith("MAKE")},
@@ -33,8 +33,8 @@ def aptguard_deb(needs_guest: None) -> str:
         check=False,
     )
     assert made.returncode == 0, f"make deb failed:\n{made.stdout[-6000:]}"
-    (deb,) = glob.glob(os.path.join(PROJECT, "build", "aptguard_*_all.deb"))
-    return deb
+    (deb,) = build.glob("aptguard_*_all.deb")
+    return str(deb)
 
 
 @pytest.fixture(scope="session", params=sorted(CODENAMES), ids=lambda version: f"debian{version}")

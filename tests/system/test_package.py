@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,7 +64,10 @@ def test_the_socket_is_enabled_and_listening_and_no_unit_failed(installed: Guest
     assert installed.run(["systemctl", "is-enabled", "aptguard.socket"]).stdout.strip() == "enabled"
     assert installed.run(["systemctl", "is-active", "aptguard.socket"]).stdout.strip() == "active"
     assert installed.run(["systemctl", "--failed", "--no-legend"]).stdout == ""
-    assert installed.run(["systemd-analyze", "verify", "aptguard.service", "aptguard.socket"]).stderr == ""
+    assert (
+        installed.run(["systemd-analyze", "verify", "--man=no", "aptguard.service", "aptguard.socket"]).stderr
+        == ""
+    )
 
 
 def test_the_catalog_explains_the_events(installed: Guest) -> None:
@@ -102,12 +106,11 @@ def test_a_reinstallation_after_remove_arms_the_hooks_again(guarded: Guest, aptg
 def test_a_second_build_gives_the_same_bytes(aptguard_deb: str, tmp_path: Path) -> None:
     with open(aptguard_deb, "rb") as file:
         first = file.read()
+    (source,) = (path for path in (Path(aptguard_deb).parent / "package").iterdir() if path.is_dir())
     elsewhere = tmp_path / "elsewhere"
-    copied = ["cp", "-a", "--no-target-directory", os.path.join(PROJECT, "build", "package"), elsewhere]
-    subprocess.run(copied, check=True)
-    (source,) = (path for path in elsewhere.iterdir() if path.is_dir())
-    subprocess.run(["make", "deb"], cwd=source, check=True, capture_output=True, env=another_surrounding())
-    (second,) = (source / "build").glob("aptguard_*_all.deb")
+    shutil.copytree(source, elsewhere, symlinks=True)
+    subprocess.run(["make", "deb"], cwd=elsewhere, check=True, capture_output=True, env=another_surrounding())
+    (second,) = (elsewhere / "build").glob("aptguard_*_all.deb")
     assert second.read_bytes() == first
 
 

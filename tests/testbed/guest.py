@@ -53,7 +53,7 @@ class Container:
     ) -> None:
         if root not in {"overlay", "memory", "copy"} or network not in {"host", "private"}:
             raise ValueError(
-                f"root={root!r} network={network!r}: root is overlay or copy, network host or private"
+                f"{root=} {network=}: root is overlay, memory or copy; network is host or private"
             )
         self.version = version
         self._tree = tree
