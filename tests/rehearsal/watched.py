@@ -66,7 +66,8 @@ def run(
     ``archives`` are copied to /archives; ``many`` makes so many empty files in a directory; ``ask`` names
     further paths whose cause is wanted besides all that stand in the uppers afterwards. ``options``:
     watch=False, without_permission, without_fanotify, delay (seconds before each reading), break_after
-    (program starts after which the watcher meets an error), programs_per_script, grace_seconds.
+    (program starts after which the watcher meets an error), unread (changes stay in the queue until a program
+    starts, so that the kernel merges all it can), programs_per_script, grace_seconds.
     """
     specification = {
         "command": command,
@@ -200,6 +201,7 @@ def _main() -> None:
     ]
     if specification.get("watch", True):
         watcher.attach(os.open(workspace, opened), os.open(merged, opened), layers)
+    changes = watcher.filenos()[-1] if watcher.filenos() else -1
     started = time.monotonic()
     # Every process inside holds the pipe's other end: it hangs up when the last one has ended.
     ended, held = os.pipe()
@@ -222,7 +224,7 @@ def _main() -> None:
         ready = [fd for fd, _ in poll.poll(None if wait is None else wait * 1000 + 1)]
         time.sleep(specification.get("delay", 0))
         for fd in ready:
-            if fd != ended:
+            if fd != ended and not (specification.get("unread") and fd == changes):
                 watcher.ready(fd)
         if watcher.should_stop():
             stopped = True

@@ -160,9 +160,6 @@ class Attribution:
     def script_started(self, pid: int, name: bytes) -> None:
         """Note that ``pid`` executes a maintainer script; its argument comes with the process' argv."""
         package, _, script_name = name.rpartition(b".")
-        previous = self._owner.get(pid)
-        if previous is not None and previous.file == name:
-            return  # debconf's frontend runs the same script again
         script = Script(package.split(b":")[0] or None, script_name, name)
         self._begin(pid, script)
 
