@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 
 import pytest
@@ -20,16 +21,19 @@ from aptguard.guard.errors import GuardError
 
 
 @pytest.fixture
-def start(tmp_path):
+def start():
     benches = []
 
     def make(**options) -> Bench:
-        benches.append(Bench(tmp_path, **options))
+        benches.append(Bench(directory, **options))
         return benches[-1]
 
-    yield make
-    for bench in benches:
-        bench.close()
+    # Not pytest's own directory, which each run of pytest closes to other users again.
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o711)
+        yield make
+        for bench in benches:
+            bench.close()
 
 
 @pytest.fixture
@@ -329,10 +333,6 @@ for method in sys.argv[4:]:
 def as_nobody(bench, methods, groups=""):
     source = os.path.dirname(os.path.dirname(os.path.dirname(client.__file__)))
     os.chmod(bench.path, 0o666)
-    directory = os.path.dirname(bench.path)
-    while directory != "/":  # pytest's own directories are closed to others
-        os.chmod(directory, os.stat(directory).st_mode | 0o011)
-        directory = os.path.dirname(directory)
     done = subprocess.run(
         [sys.executable, "-c", AS_NOBODY, source, bench.path, groups, *methods],
         capture_output=True,

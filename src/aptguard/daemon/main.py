@@ -168,7 +168,7 @@ def _listener(supervisor: Supervisor, path: str) -> socket.socket:
     _remove_stale(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
-        listener.bind(path)  # mode 0600 by the umask
+        listener.bind(path)  # for its owner alone, by the umask
         listener.listen(socket.SOMAXCONN)
     except OSError as error:
         listener.close()
