@@ -169,6 +169,23 @@ def test_a_list_changed_in_the_same_instant_as_the_index_was_made_is_seen(root: 
         assert DpkgDatabase(root.path, index=index).owners([path]) == {path: ("findutils",)}
 
 
+def test_a_directory_of_lists_counts_as_settled_only_when_its_last_change_is_past(
+    root: Root, tmp_path: Path
+) -> None:
+    index = os.fsencode(tmp_path / "index")
+
+    def settled() -> int:
+        DpkgDatabase(root.path, index=index).owners([b"/usr/bin/find"])
+        with sqlite3.connect(os.fsdecode(index)) as connection:
+            return int(connection.execute("SELECT count(*) FROM state").fetchone()[0])
+
+    directory = root.path + b"/var/lib/dpkg/info"
+    os.utime(directory, ns=(0, 2**62))  # in the future, so never past
+    assert settled() == 0
+    os.utime(directory, ns=(0, 10**18))
+    assert settled() == 1
+
+
 def test_a_link_that_was_made_after_the_index_is_followed(root: Root, tmp_path: Path) -> None:
     index = os.fsencode(tmp_path / "index")
     root.package("legacy", [b"/sbin/legacy", b"/var/run/legacy"])

@@ -101,6 +101,13 @@ DANGERS: list[tuple[str, Transaction, tuple[Change, ...], Facts, str]] = [
         facts(mine=["/usr/bin/tool"], after=["/usr/bin/tool"]),
         "lost-payload",
     ),
+    (
+        "D-place-of-a-package-with-a-similar-name",
+        transaction(("toy-client-15", Action.PURGE)),
+        (gone("/etc/toy/main/toy.conf", by="toy-client-15"),),
+        facts(directory_owners={b"/etc/toy": ("toy-server",)}),
+        "unowned-file",
+    ),
     ("D-emptied-opt", PURGE, (gone("/opt", directory()),), TOY_IN_OPT, "top-level-directory"),
     ("D-climbing-rmdir", PURGE, (gone("/tmp", directory(0o1777)),), facts(), "top-level-directory"),
     ("D-nobodys-program", PURGE, (gone("/usr/bin/sv"),), facts(), "unowned-file"),

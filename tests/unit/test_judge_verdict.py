@@ -146,6 +146,14 @@ def test_an_effect_that_was_refused_is_a_finding_and_other_effects_are_not() -> 
     assert judged(PURGE, (), effects=(Effect("socket", "/run/dbus"),)).verdict is Verdict.ALLOW
 
 
+def test_a_file_altered_through_one_hard_link_is_altered_under_its_other_names() -> None:
+    known = facts(mine=["/opt/toy/libnss.so"], owners={"/usr/lib/libnss.so.2": "libc6"})
+    change = replace(altered("/opt/toy/libnss.so", Kind.MODE), other_names=(b"/usr/lib/libnss.so.2",))
+    assert [one.path for one in judged(PURGE, (change,), known).findings] == [b"/usr/lib/libnss.so.2"]
+    unlinked = replace(gone("/opt/toy/libnss.so"), other_names=(b"/usr/lib/libnss.so.2",))
+    assert judged(PURGE, (unlinked,), known).verdict is Verdict.ALLOW
+
+
 def test_the_same_values_give_the_same_judgement_also_after_a_recording() -> None:
     recorded = RehearsalResult(
         steps=DONE, changes=(DEED, gone("/srv/x"), altered("/etc/y", Kind.MODE)), complete=True

@@ -46,7 +46,7 @@ def gather_facts(transaction: Transaction, result: RehearsalResult, database: Dp
     own = read_own_files(transaction, database)
     listed_after = _listed_after(transaction, result, database, problems)
     touched = [change for change in result.changes if change.before is not None]
-    foreign = {change.path for change in touched}
+    foreign = {name for change in touched for name in (change.path, *change.other_names)}
     own_listed = own.listed | listed_after
     above = _directories_above(change.path for change in result.changes if change.path not in own_listed)
     owners = database.owners(foreign | above)

@@ -9,6 +9,7 @@ bookkeeping that many share, and last the paths that nobody lists.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from aptguard.changes.model import Change, FileType, Kind
 from aptguard.policy.check_settings import check_setting
@@ -59,13 +60,14 @@ class PathCheck:
         self._filled = {change.path for change in changes if change.after is not None}
 
     def violations(self) -> Iterator[Violation]:
-        """Yield what breaks a rule; at most one for each change."""
+        """Yield what breaks a rule; at most one for each name of a changed file."""
         for change in self._changes:
             if not change.kinds:
                 continue  # nothing differs
-            found = self._judge(change)
-            if found is not None and found.severity is not Severity.IGNORE:
-                yield found
+            for name in _names_affected(change):
+                found = self._judge(name)
+                if found is not None and found.severity is not Severity.IGNORE:
+                    yield found
 
     def own(self, path: bytes) -> bool:
         """Return whether ``path`` is a file of the transaction's packages, before or after."""
@@ -189,6 +191,13 @@ class PathCheck:
 
     def _check(self, name: str, change: Change, owners: tuple[str, ...] = ()) -> Violation:
         return of_check(change, check_setting(self._policy, name), owners)
+
+
+def _names_affected(change: Change) -> list[Change]:
+    """Return the change under each hard link of the file: what alters the inode alters it everywhere."""
+    if change.deleted or change.before is None:
+        return [change]
+    return [change, *(replace(change, path=name, other_names=()) for name in change.other_names)]
 
 
 def _is_top_level(change: Change) -> bool:
