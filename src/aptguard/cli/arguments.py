@@ -110,7 +110,8 @@ def _add_override(commands: argparse._SubParsersAction[Parser]) -> None:
 def _add_policy(commands: argparse._SubParsersAction[Parser]) -> None:
     policy = _add(commands, "policy", "the rules: show, test, check", "aptguard policy test /srv/www")
     actions = policy.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=Parser)
-    _add(actions, "show", "the rules in force and where they are written", "aptguard policy show")
+    show = _add(actions, "show", "the rules in force and where they are written", "aptguard policy show")
+    show.add_argument("rules", nargs="*", metavar="RULE", help="only these rules, checks and exceptions")
     test = _add(actions, "test", "which rule speaks for a path, and why", "aptguard policy test /etc/fstab")
     test.add_argument("paths", nargs="+", metavar="PATH")
     check = _add(actions, "check", "is a policy file valid", "aptguard policy check my.toml")

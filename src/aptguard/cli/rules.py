@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import difflib
 import os
 import sys
 from typing import assert_never
 
 from aptguard.cli.output import print_json, stdout_style
+from aptguard.guard.errors import GuardError
 from aptguard.policy.check import check_files
 from aptguard.policy.describe import (
     explanation_as_plain,
@@ -19,7 +22,9 @@ from aptguard.policy.describe import (
 )
 from aptguard.policy.explain import canonical_path, explain_path
 from aptguard.policy.load import LoadedPolicy, load_policy
+from aptguard.policy.model import Policy
 from aptguard.policy.problem import Gravity
+from aptguard.shown import shown
 
 _PROTECTED, _INVALID = 10, 2
 
@@ -27,11 +32,15 @@ _PROTECTED, _INVALID = 10, 2
 def show(arguments: argparse.Namespace) -> int:
     """Print the rules in force, merged, with where each is written: 2 when a file was refused."""
     loaded = _load()
+    policy = _only(loaded.policy, arguments.rules) if arguments.rules else loaded.policy
     if arguments.json:
         problems = [problem_as_plain(problem) for problem in loaded.problems]
-        print_json({**policy_as_plain(loaded.policy), "degraded": loaded.degraded, "problems": problems})
+        print_json({**policy_as_plain(policy), "degraded": loaded.degraded, "problems": problems})
     else:
-        print(stdout_style().fit(policy_text(loaded.policy)).rstrip("\n"))
+        text = policy_text(policy)
+        if arguments.rules:  # without the settings at its head and the list of files at its end
+            text = "\n\n".join(part for part in text.split("\n\n")[1:-1] if part.strip())
+        print(stdout_style().fit(text).rstrip("\n"))
     return _INVALID if loaded.degraded else 0
 
 
@@ -60,6 +69,23 @@ def check(arguments: argparse.Namespace) -> int:
         if not problems:
             print("The policy is valid.")
     return _INVALID if invalid else 0
+
+
+def _only(policy: Policy, names: list[str]) -> Policy:
+    """Return ``policy`` with the named rules, checks and exceptions only; GuardError for an unknown name."""
+    known = {rule.name for rule in policy.path_rules} | set(policy.checks)
+    known |= {exception.name for exception in policy.exceptions}
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean '{near[0]}'?" if near else "see: aptguard policy show"
+            raise GuardError("InvalidParameter", f"There is no rule '{shown(name)}'; {hint}")
+    return dataclasses.replace(
+        policy,
+        path_rules=tuple(rule for rule in policy.path_rules if rule.name in names),
+        checks={name: check for name, check in policy.checks.items() if name in names},
+        exceptions=tuple(exception for exception in policy.exceptions if exception.name in names),
+    )
 
 
 def _load() -> LoadedPolicy:
