@@ -24,6 +24,8 @@ class Handler:
         self.cancelled = threading.Semaphore(0)
         self.seen: list[tuple[str, dict, object]] = []
         self.namespace: os.stat_result | None = None
+        self.waiting: set[int] = set()
+        self.most_at_once = 0
 
     def __call__(self, method, parameters, *, peer, progress, cancelled):
         self.seen.append((method, parameters, peer))
@@ -31,11 +33,14 @@ class Handler:
             self.namespace = os.fstat(peer.mount_namespace)
         match method, parameters:
             case "Check", {"wait": name}:
+                self.waiting.add(threading.get_ident())
+                self.most_at_once = max(self.most_at_once, len(self.waiting))
                 self.entered.release()
                 while not self.let_go[name].wait(0.01):
                     if cancelled.is_set():
                         self.cancelled.release()
                         raise RuntimeError("cancelled")
+                self.waiting.discard(threading.get_ident())
                 return {"waited": name}
             case "Check", {"progress": count, **rest}:
                 for number in range(count):

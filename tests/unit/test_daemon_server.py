@@ -172,7 +172,7 @@ def test_a_client_that_waits_for_a_long_call_is_not_dropped(start):
     bench.handler.let_go["long"] = threading.Event()
     with bench.connect() as patient, bench.connect() as silent:
         patient.sendall(message("Check", {"wait": "long"}))
-        bench.handler.entered.acquire()
+        assert bench.handler.entered.acquire(timeout=30)
         assert receive_all(silent) == []  # its time is over: so would be the other one's
         bench.handler.let_go["long"].set()
         assert [reply["parameters"] for reply in receive(patient)] == [{"waited": "long"}]
@@ -198,9 +198,9 @@ def test_a_client_that_hangs_up_cancels_what_runs_for_it(bench):
     bench.handler.let_go["never"] = threading.Event()
     connection = bench.connect()
     connection.sendall(message("Check", {"wait": "never"}))
-    bench.handler.entered.acquire()
+    assert bench.handler.entered.acquire(timeout=30)
     connection.close()
-    bench.handler.cancelled.acquire()
+    assert bench.handler.cancelled.acquire(timeout=30)
 
 
 def test_a_killed_client_cancels_what_runs_for_it(bench):
@@ -212,10 +212,10 @@ def test_a_killed_client_cancels_what_runs_for_it(bench):
     process = subprocess.Popen(
         [sys.executable, "-c", code, bench.path, message("Check", {"wait": "never"}).hex()]
     )
-    bench.handler.entered.acquire()
+    assert bench.handler.entered.acquire(timeout=30)
     process.kill()
     process.wait()
-    bench.handler.cancelled.acquire()
+    assert bench.handler.cancelled.acquire(timeout=30)
 
 
 def test_two_hundred_clients_at_once_are_all_answered(start):
@@ -230,7 +230,7 @@ def test_two_hundred_clients_at_once_are_all_answered(start):
         elif number % 10 != 2:  # those stay silent
             connection.sendall(message("Log", {"limit": number}))
     for _ in range(4):
-        bench.handler.entered.acquire()
+        assert bench.handler.entered.acquire(timeout=30)
     bench.handler.let_go["all"].set()
     for number, connection in enumerate(clients):
         if number % 10 == 2:
@@ -243,6 +243,7 @@ def test_two_hundred_clients_at_once_are_all_answered(start):
         else:
             assert reply["parameters"]["parameters"] == {"limit": number}
         connection.close()
+    assert bench.handler.most_at_once == 4
 
 
 def test_one_client_too_many_is_told_so_and_the_others_are_served(start):
@@ -260,11 +261,11 @@ def test_a_client_that_sends_on_and_on_while_its_call_runs_is_refused(start):
     bench.handler.let_go["never"] = threading.Event()
     with bench.connect() as connection:
         connection.sendall(message("Check", {"wait": "never"}))
-        bench.handler.entered.acquire()
+        assert bench.handler.entered.acquire(timeout=30)
         connection.sendall(b"x" * 2000)
         (reply,) = receive_all(connection)
     assert error_of(reply) == "Busy"
-    bench.handler.cancelled.acquire()
+    assert bench.handler.cancelled.acquire(timeout=30)
 
 
 def open_descriptors(bench) -> int:
@@ -390,7 +391,7 @@ def test_ending_lets_a_running_call_finish_and_closes_the_idle_ones(bench):
     bench.handler.let_go["last"] = threading.Event()
     with bench.connect() as working, bench.connect() as idle:
         working.sendall(message("Check", {"wait": "last"}))
-        bench.handler.entered.acquire()
+        assert bench.handler.entered.acquire(timeout=30)
         bench.in_loop(bench.server.stop_accepting)
         assert receive_all(idle) == []
         bench.handler.let_go["last"].set()
@@ -402,6 +403,6 @@ def test_cancelling_all_reaches_every_running_call(bench):
     with bench.connect() as one, bench.connect() as two:
         for connection in (one, two):
             connection.sendall(message("Check", {"wait": "never"}))
-            bench.handler.entered.acquire()
+            assert bench.handler.entered.acquire(timeout=30)
         bench.in_loop(bench.server.cancel_all)
         assert [error_of(receive(connection)[0]) for connection in (one, two)] == ["InternalError"] * 2
