@@ -68,7 +68,7 @@ def test_an_unknown_says_what_was_not_covered():
         report(verdict=Verdict.UNKNOWN), findings=(), unknowns=(Unknown("mount", "It is full."),)
     )
     event = events.event_from_report(unknown)
-    assert (event.name, event.priority) == (EventName.UNKNOWN, events.ERROR)
+    assert (event.name, event.priority) == (EventName.UNKNOWN, events.WARNING)
     assert "mount: It is full." in event.message
     assert event.fields["REASON"] == ("mount: It is full.",)
     assert event.fields["PACKAGE"] == ("toy",)

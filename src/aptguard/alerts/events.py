@@ -28,7 +28,7 @@ _MAX_FIELDS_CHARACTERS = 60_000  # of all values; one datagram holds about 200 k
 _PRIORITIES = {
     EventName.BLOCKED: CRITICAL,
     EventName.ALLOWED: INFO,
-    EventName.UNKNOWN: ERROR,
+    EventName.UNKNOWN: WARNING,
     EventName.OVERRIDE_GRANTED: WARNING,
     EventName.OVERRIDE_USED: WARNING,
     EventName.OVERRIDE_EXPIRED: NOTICE,
@@ -109,7 +109,8 @@ def event_from_report(
     what = f"{describe(report.transaction)} ({report.transaction.frontend}, {report.user})"
     match report.verdict:
         case Verdict.BLOCK:
-            name = EventName.BLOCKED
+            # By leave of a person it is let through: that is no alarm, and has events of its own as well.
+            name = EventName.ALLOWED if override or pause else EventName.BLOCKED
             message = f"{'Blocked' if stopped else 'Would have blocked'} {what}: {_first_finding(report)}."
         case Verdict.UNKNOWN:
             name = EventName.UNKNOWN

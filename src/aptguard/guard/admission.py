@@ -38,6 +38,7 @@ def admit(state: GuardState, report: Report, policy: Policy, *, run: str, style:
         paused=pause is not None,
     )
     state.in_ledger(lambda ledger: ledger.record(report), None)
+    state.prune(policy.limits.keep_days)
     state.send(event_from_report(report, outcome.value, override=override, pause=pause))
     return {
         "exit": 0 if outcome.passes else REFUSED,

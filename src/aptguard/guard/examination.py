@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 
+from aptguard.guard.recording import Recording
 from aptguard.host.dpkg_database import DpkgDatabase
 from aptguard.host.gather import files_to_collect, gather_facts
 from aptguard.policy.facts import Facts
@@ -56,12 +57,14 @@ def examine(
     calls: tuple[Step, ...] | None = None,
     progress: Callable[[str], None] | None = None,
     mount_namespace: int | None = None,
+    record: Callable[[str, Recording], None] | None = None,
 ) -> Report:
     """Return the report on ``transaction``; never raises for anything that the transaction can cause.
 
     ``calls`` are the dpkg calls to rehearse; apt's own for the transaction where they are not given.
     ``mount_namespace`` is a descriptor of the caller's mount namespace (namespaces(7)), which the
-    rehearsal enters first, so that it sees the machine as the real run will.
+    rehearsal enters first, so that it sees the machine as the real run will. ``record`` is given the
+    transaction's fingerprint and all that the judgement was made from.
     """
     stopwatch = Stopwatch()
     archives = [item.archive for item in transaction.items if item.archive is not None]
@@ -79,7 +82,11 @@ def examine(
         with stopwatch.stage("facts"):
             facts = gather_facts(transaction, result, database)
         with stopwatch.stage("judge"):
-            judgement = judge(transaction, result, facts, policy, date.today())
+            today = date.today()
+            judgement = judge(transaction, result, facts, policy, today)
+        if record is not None:
+            recording = Recording(transaction, result, facts, today.isoformat(), judgement)
+            record(fingerprint(transaction, digests), recording)
     except Exception as error:
         failed = Unknown("the examination", str(error) or type(error).__name__)
         judgement = Judgement(Verdict.UNKNOWN, (), (*result.unknowns, failed))
@@ -105,6 +112,12 @@ def _request(
     database: DpkgDatabase,
 ) -> RehearsalRequest:
     environment = dict(caller.environment)
+    listed = [
+        path
+        for item in transaction.items
+        if not item.action.unpacks or item.old_version is not None
+        for path in database.file_list(item.package, item.architecture)
+    ]
     if transaction.script_path is not None:
         environment[b"PATH"] = transaction.script_path
     return RehearsalRequest(
@@ -121,5 +134,10 @@ def _request(
         ),
         collect=files_to_collect(transaction, database),
         masked=_GUARD_FILES,
-        stop_patterns=stop_prefixes(policy),
+        # Where a package of the transaction has files of its own, a deletion there decides nothing yet.
+        stop_patterns=tuple(
+            prefix
+            for prefix in stop_prefixes(policy)
+            if not any(path.startswith(prefix.rstrip(b"/") + b"/") for path in listed)
+        ),
     )

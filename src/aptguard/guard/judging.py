@@ -55,7 +55,7 @@ def judge_apt(
     if elsewhere is not None:
         return _unreadable(state, f"apt plans by another package database: {elsewhere}.", style)
     loaded = state.policy()
-    database = DpkgDatabase()
+    database = _database(state)
     try:
         transaction = transaction_from_apt(apt_input, database.states(), argv)
         caller = caller_from_request(parameters, pid=peer.pid, uid=peer.uid)
@@ -68,6 +68,7 @@ def judge_apt(
         database=database,
         progress=progress,
         mount_namespace=peer.mount_namespace,
+        record=state.record,
     )
     return admit(state, report, loaded.policy, run=_run(parameters, peer), style=style)
 
@@ -79,7 +80,7 @@ def judge_dpkg(
     style = _style(parameters)
     run = _run(parameters, peer)
     loaded = state.policy()
-    database = DpkgDatabase()
+    database = _database(state)
     try:
         argv = [os.fsencode(word) for word in _words(parameters, "argv")]
         command = read_dpkg_command(argv)
@@ -101,6 +102,7 @@ def judge_dpkg(
         calls=steps_of_dpkg(command, cwd),
         progress=progress,
         mount_namespace=peer.mount_namespace,
+        record=state.record,
     )
     return admit(state, report, loaded.policy, run=run, style=style)
 
@@ -137,7 +139,7 @@ def check(state: GuardState, parameters: Mapping[str, Any], peer: Peer, progress
     plan = capture_plan(operation, names, environment if isinstance(environment, dict) else os.environ)
     if plan is None:
         return {"report": None}
-    database = DpkgDatabase()
+    database = _database(state)
     try:
         apt_input = read_apt_input(plan)
         planned = transaction_from_apt(apt_input, database.states())
@@ -152,6 +154,7 @@ def check(state: GuardState, parameters: Mapping[str, Any], peer: Peer, progress
         database=database,
         progress=progress,
         mount_namespace=peer.mount_namespace,
+        record=state.record,
     )
     state.in_ledger(lambda ledger: ledger.record(report), None)
     return {"report": to_plain(report)}
@@ -161,7 +164,7 @@ def examine_for_selftest(state: GuardState, peer: Peer, policy: Policy) -> Calla
     """Return a function that examines a transaction as this process's own."""
     surroundings = {"environment": {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}}
     caller = caller_from_request(surroundings, pid=peer.pid, uid=peer.uid)
-    return lambda transaction: examine(transaction, caller, policy, database=DpkgDatabase())
+    return lambda transaction: examine(transaction, caller, policy, database=_database(state))
 
 
 def _asked_as(transaction: Transaction, command_line: str) -> Transaction:
@@ -221,6 +224,11 @@ def _style(parameters: Mapping[str, Any]) -> Style:
         colour=parameters.get("colour") is True,
         ascii=parameters.get("ascii") is not False,
     )
+
+
+def _database(state: GuardState) -> DpkgDatabase:
+    """Return dpkg's database with the index of file lists that spares reading them all."""
+    return DpkgDatabase(index=os.path.join(os.fsencode(state.state_directory), b"file-index.db"))
 
 
 def _working_directory(run: str) -> bytes:

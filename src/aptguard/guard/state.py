@@ -14,10 +14,13 @@ from typing import TypeVar
 from aptguard.alerts.events import degraded_event, override_event, pause_event
 from aptguard.alerts.journal import Event, send_event
 from aptguard.guard.errors import GuardError
+from aptguard.guard.recording import Recording, write_recording
 from aptguard.ledger.error import LedgerError
 from aptguard.ledger.store import Ledger
 from aptguard.policy.load import LoadedPolicy, PolicyPaths, load_policy
+from aptguard.transaction.fingerprint import short_id
 
+_LEDGER_BYTES = 256 << 20
 T = TypeVar("T")
 Otherwise = TypeVar("Otherwise")
 
@@ -31,6 +34,7 @@ class GuardState:
         self.ledger_problem: str | None = None
         self._policy_paths = policy_paths or PolicyPaths()
         self._said: set[str] = set()
+        self._pruned = False
 
     def policy(self) -> LoadedPolicy:
         """Return the rules in force, read anew, so that a change of a file holds at once."""
@@ -49,6 +53,13 @@ class GuardState:
     def send(self, event: Event) -> None:
         """Send ``event`` to where alerts go."""
         send_event(event)
+
+    def record(self, fingerprint: str, recording: Recording) -> None:
+        """Keep what a judgement was made from, where that is wanted (see aptguard.guard.recording)."""
+        try:
+            write_recording(self.state_directory, short_id(fingerprint), recording)
+        except OSError as error:
+            self.degraded(f"a recording could not be written: {error}")
 
     def in_ledger(self, work: Callable[[Ledger], T], otherwise: Otherwise) -> T | Otherwise:
         """Return what ``work`` makes of the ledger, or ``otherwise`` when the ledger cannot be used."""
@@ -69,6 +80,15 @@ class GuardState:
             return work(self.ledger)
         except LedgerError as error:
             raise GuardError("LedgerUnavailable", str(error)) from error
+
+    def prune(self, keep_days: int) -> None:
+        """Take old records away, once in the life of this process."""
+        if not self._pruned:
+            self._pruned = True
+            now = time.time()
+            self.in_ledger(
+                lambda ledger: ledger.prune(keep_days=keep_days, max_bytes=_LEDGER_BYTES, now=now), 0
+            )
 
     def end_what_is_over(self) -> None:
         """Expire overrides and the pause whose time is over, each with its event."""
