@@ -254,6 +254,7 @@ def test_dpkg_on_another_root_is_left_alone_but_not_on_this_one_by_another_name(
 
 # --- the approval cannot be used for anything else --------------------------------------------------------
 
+_LINKS = "mkdir /tmp/links; ln -s /srv/repository/toy_1.0_all.deb /tmp/links/000-toy.deb"
 _APPROVE = """
 set -e
 read -r stat </proc/$$/stat
@@ -293,6 +294,18 @@ def with_approval(hooked: HookedMachine, lines: str, script: str) -> int:
         ("unpack /srv/repository/toy_1.0_all.deb", "dpkg --unpack /srv/repository/toy_1.0_all.deb", True),
         ("unpack /srv/repository/toy_1.0_all.deb", "dpkg --unpack /srv/repository/other_1.0_all.deb", False),
         ("unpack /srv/repository/toy_1.0_all.deb", "dpkg --unpack --recursive /srv/repository", False),
+        ("unpack /srv/repository/toy_1.0_all.deb", f"{_LINKS}; dpkg --unpack --recursive /tmp/links", True),
+        ("unpack /srv/repository/toy", f"{_LINKS}; dpkg --unpack --recursive /tmp/links", False),
+        (
+            "unpack /srv/repository/toy_1.0_all.deb",
+            f"{_LINKS}; cp /srv/repository/other*.deb /tmp/links; dpkg --unpack --recursive /tmp/links",
+            False,
+        ),
+        (
+            "unpack /srv/repository/toy_1.0_all.deb",
+            'cd /srv/repository; mkdir l; T=$PWD/toy_1.0_all.deb; ln -s "$T\n$T" l/1; dpkg --unpack --recursive l',
+            False,
+        ),
         ("unpack /srv/repository/toy_1.0_all.deb", "dpkg --install /srv/repository/toy_1.0_all.deb", False),
     ],
 )
