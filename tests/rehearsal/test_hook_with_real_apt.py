@@ -255,6 +255,9 @@ def test_dpkg_on_another_root_is_left_alone_but_not_on_this_one_by_another_name(
 # --- the approval cannot be used for anything else --------------------------------------------------------
 
 _LINKS = "mkdir /tmp/links; ln -s /srv/repository/toy_1.0_all.deb /tmp/links/000-toy.deb"
+_TWO_IN_ONE = (
+    'mkdir /tmp/l; T=/srv/repository/toy_1.0_all.deb; ln -s "$T\n$T" /tmp/l/1'  # one name with a newline
+)
 _APPROVE = """
 set -e
 read -r stat </proc/$$/stat
@@ -303,7 +306,7 @@ def with_approval(hooked: HookedMachine, lines: str, script: str) -> int:
         ),
         (
             "unpack /srv/repository/toy_1.0_all.deb",
-            'cd /srv/repository; mkdir l; T=$PWD/toy_1.0_all.deb; ln -s "$T\n$T" l/1; dpkg --unpack --recursive l',
+            f"{_TWO_IN_ONE}; dpkg --unpack --recursive /tmp/l",
             False,
         ),
         ("unpack /srv/repository/toy_1.0_all.deb", "dpkg --install /srv/repository/toy_1.0_all.deb", False),
