@@ -31,7 +31,7 @@ def machine(version: str, booted: bool) -> Iterator[Container]:
 def test_make_install_sets_everything_up_and_ends_with_the_selftest(release: str, booted: bool) -> None:
     with machine(release, booted) as bare:
         directory = copy_project(bare)
-        done = bare.run(["make", "-C", directory, "install"], timeout=600)
+        done = bare.run(["make", "--no-print-directory", "-C", directory, "install"], timeout=600)
         assert bare.run(["dpkg-query", "-W", "-f", "${db:Status-Abbrev}", "aptguard"]).stdout.strip() == "ii"
         selftest = bare.run(["aptguard", "selftest"], check=False)
         assert selftest.returncode == 0, selftest.stdout + selftest.stderr
