@@ -33,8 +33,8 @@ from aptguard.transaction.apt_protocol import (
     read_apt_input,
     transaction_from_apt,
 )
-from aptguard.transaction.dpkg_command import read_dpkg_command
-from aptguard.transaction.model import Transaction
+from aptguard.transaction.dpkg_command import DpkgCommand, read_dpkg_command
+from aptguard.transaction.model import Action, Transaction
 
 Progress = Callable[[str], None] | None
 
@@ -70,7 +70,9 @@ def judge_apt(
         mount_namespace=peer.mount_namespace,
         record=state.record,
     )
-    return admit(state, report, loaded.policy, run=_run(parameters, peer), style=style)
+    reply = admit(state, report, loaded.policy, run=_run(parameters, peer), style=style)
+    purged = [item.qualified for item in transaction.items if item.action is Action.PURGE]
+    return {**reply, "purge": purged}
 
 
 def judge_dpkg(
@@ -84,10 +86,11 @@ def judge_dpkg(
     try:
         argv = [os.fsencode(word) for word in _words(parameters, "argv")]
         command = read_dpkg_command(argv)
-        if not command.changes_packages or command.foreign_root is not None:
+        if not command.changes_packages or _is_foreign(command):
             return {"exit": 0, "text": "", "verdict": "", "outcome": "not this machine", "id": ""}
-        if command.other_database is not None:
-            return _unreadable(state, f"{command.other_database}.", style)
+        elsewhere = command.other_database or _other_database(parameters)
+        if elsewhere is not None:
+            return _unreadable(state, f"dpkg works by another package database: {elsewhere}.", style)
         cwd = _working_directory(run)
         text = " ".join(os.fsdecode(word) for word in argv)
         transaction = transaction_from_dpkg(command, database, cwd, text)
@@ -235,6 +238,19 @@ def _working_directory(run: str) -> bytes:
     """Return where dpkg was started: ``run`` names its process as ``PID-STARTTIME``."""
     pid = run.partition("-")[0]
     return os.readlink(f"/proc/{pid}/cwd".encode()) if pid.isdigit() else b"/"
+
+
+def _is_foreign(command: DpkgCommand) -> bool:
+    """Whether dpkg changes the files of another system; a second name of this one's root is this one's."""
+    return command.foreign_root is not None and not _is_this_root(command.instdir or b"/")
+
+
+def _other_database(parameters: Mapping[str, Any]) -> str | None:
+    """Return where dpkg's database is, if not where this system has it (DPKG_ADMINDIR, dpkg(1))."""
+    directory = parameters.get("admindir")
+    if not isinstance(directory, str) or directory in ("", "/var/lib/dpkg"):
+        return None
+    return f"its directory is {shown(directory)}"
 
 
 def _is_this_root(path: bytes) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from aptguard.alerts.events import override_event, pause_event
 from aptguard.guard.caller import read_login_uid
 from aptguard.guard.errors import GuardError
+from aptguard.guard.pause_marker import remove_marker, write_marker
 from aptguard.guard.peer import Peer
 from aptguard.guard.state import GuardState
 from aptguard.ledger.override import Grantor, OverrideState, Pause, findings_digest
@@ -102,12 +103,14 @@ def pause(state: GuardState, parameters: Mapping[str, Any], peer: Peer) -> dict[
     seconds = _number(parameters, "seconds", 0, _LONGEST_SECONDS)
     started = Pause(now, now + seconds, reason, _grantor(parameters, peer))
     state.in_ledger_or_refuse(lambda ledger: ledger.set_pause(started))
+    write_marker(started)
     state.send(pause_event("paused", started))
     return {"pause": to_plain(started)}
 
 
 def resume(state: GuardState, peer: Peer) -> dict[str, Any]:
     """End the pause; ``{"pause": None}`` when there was none."""
+    remove_marker()
     ended = state.in_ledger_or_refuse(lambda ledger: ledger.clear_pause())
     if ended is not None:
         state.send(pause_event("resumed", ended, f"by uid {peer.uid}"))

@@ -14,6 +14,7 @@ from typing import TypeVar
 from aptguard.alerts.events import degraded_event, override_event, pause_event
 from aptguard.alerts.journal import Event, send_event
 from aptguard.guard.errors import GuardError
+from aptguard.guard.pause_marker import remove_marker
 from aptguard.guard.recording import Recording, write_recording
 from aptguard.ledger.error import LedgerError
 from aptguard.ledger.store import Ledger
@@ -97,4 +98,5 @@ class GuardState:
             send_event(override_event("override-expired", override))
         ended = self.in_ledger(lambda ledger: ledger.expire_pause(now), None)
         if ended is not None:
+            remove_marker()
             send_event(pause_event("resumed", ended, "its time is over"))
