@@ -11,7 +11,7 @@ from aptguard.rehearsal.seccomp import filter_program
 
 X86_64, I386, AARCH64, ARM = 0xC000003E, 0x40000003, 0xC00000B7, 0x40000028
 ALLOW, KILL = 0x7FFF0000, 0x80000000
-EPERM, ENOSYS, EAFNOSUPPORT = (0x00050000 | number for number in (1, 38, 97))
+EPERM, ENOSYS, EPROTONOSUPPORT, EAFNOSUPPORT = (0x00050000 | number for number in (1, 38, 93, 97))
 
 
 def decision(machine: str, architecture: int, number: int, *arguments: int) -> int:
@@ -97,7 +97,10 @@ def test_a_process_may_be_made_but_no_namespace(machine: str, architecture: int,
         (2, 0, ALLOW),
         (10, 0, ALLOW),
         (16, 0, ALLOW),
-        (16, 9, EAFNOSUPPORT),
+        (2, 132, EPROTONOSUPPORT),
+        (10, 33, EPROTONOSUPPORT),
+        (16, 9, EPROTONOSUPPORT),
+        (16, 21, EPROTONOSUPPORT),
         (17, 0, EAFNOSUPPORT),
         (38, 0, EAFNOSUPPORT),
         (40, 0, EAFNOSUPPORT),
@@ -121,3 +124,19 @@ def test_input_cannot_be_pushed_into_a_terminal() -> None:
 def test_a_machine_without_a_table_is_refused() -> None:
     with pytest.raises(ValueError, match="riscv64"):
         filter_program("riscv64")
+
+
+@pytest.mark.parametrize(
+    ("machine", "architecture", "setrlimit", "prlimit"),
+    [("x86_64", X86_64, 160, 302), ("x86_64", I386, 75, 340), ("aarch64", AARCH64, 164, 261)],
+)
+def test_the_limit_of_core_dumps_is_only_said_to_change(
+    machine: str, architecture: int, setrlimit: int, prlimit: int
+) -> None:
+    pretended, core, open_files = 0x00050000, 4, 7
+    assert decision(machine, architecture, setrlimit, core, 0x1000) == pretended
+    assert decision(machine, architecture, setrlimit, open_files, 0x1000) == ALLOW
+    assert decision(machine, architecture, prlimit, 0, core, 0x1000) == pretended
+    assert decision(machine, architecture, prlimit, 0, core, 0x1000 << 32) == pretended
+    assert decision(machine, architecture, prlimit, 0, core, 0, 0x1000) == ALLOW
+    assert decision(machine, architecture, prlimit, 0, open_files, 0x1000) == ALLOW

@@ -11,7 +11,7 @@ from __future__ import annotations
 import resource
 
 from aptguard.rehearsal import linux
-from aptguard.rehearsal.model import Limits
+from aptguard.rehearsal.landlock import stay_below_root
 from aptguard.rehearsal.seccomp import filter_program
 
 # linux/capability.h. What dpkg and maintainer scripts need to change files and users. Not DAC_READ_SEARCH:
@@ -32,16 +32,21 @@ KEPT_CAPABILITIES = frozenset(
 )
 
 
-def confine(limits: Limits) -> None:
-    """Confine this process and all that it will start; OSError or ValueError when any part is refused."""
+def confine() -> tuple[str, ...]:
+    """Confine this process and all that it will start; OSError or ValueError when any part is refused.
+
+    Returns a sentence for each wall that this kernel has not got.
+    """
     program = filter_program(linux.platform_machine())
-    _limit_resources(limits)
+    missing = [_without_core_dumps()]
     _drop_capabilities()
     linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
+    missing.append(stay_below_root())
     # A process that is not dumpable shows its /proc directory to no one without CAP_SYS_PTRACE. exec undoes
     # it for the scripts; the init process keeps it.
     linux.prctl(linux.PR_SET_DUMPABLE, 0)
     linux.install_seccomp_filter(program)
+    return tuple(sentence for sentence in missing if sentence)
 
 
 def _drop_capabilities() -> None:
@@ -54,12 +59,16 @@ def _drop_capabilities() -> None:
     linux.set_capabilities(KEPT_CAPABILITIES)
 
 
-def _limit_resources(limits: Limits) -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    for kind, wanted in (
-        (resource.RLIMIT_DATA, limits.memory_bytes),
-        (resource.RLIMIT_FSIZE, limits.upper_bytes),
-    ):
-        _, hard = resource.getrlimit(kind)
-        bound = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(kind, (bound, bound))
+def _without_core_dumps() -> str | None:
+    """See to it that a crash starts nothing outside; return why it may, or None.
+
+    Where /proc/sys/kernel/core_pattern names a program, the kernel runs it as root of the machine, whatever the
+    limit is; only the limit of 1 byte means "never" (do_coredump() in the kernel's fs/coredump.c). The filter of
+    system calls keeps it from being changed.
+    """
+    try:
+        resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
+    except (ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        return "a crash in the rehearsal may start the machine's crash handler: the limit of core dumps is 0"
+    return None

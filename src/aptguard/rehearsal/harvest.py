@@ -33,6 +33,8 @@ class Scene:
 
     workspace: int = -1
     merged: int = -1
+    namespace: int = -1  # keeps the mounts when the last process in them has ended
+    shared_memory: int = -1
     layers: list[ObservedLayer] = field(default_factory=list)
     files: list[tuple[bytes, int, int]] = field(default_factory=list)  # mount point, copy, original
     mounts: list[Mount] = field(default_factory=list)

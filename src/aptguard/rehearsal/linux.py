@@ -201,6 +201,14 @@ def install_seccomp_filter(program: bytes) -> None:
         raise _failure(f"cannot load the system call filter of {len(program) // 8} instructions")
 
 
+def system_call(tried: str, number: int, *arguments: ctypes.c_long | ctypes.c_char_p) -> int:
+    """Return what the call ``number`` answers; for calls for which nothing else stands here."""
+    result = int(_libc.syscall(ctypes.c_long(number), *arguments))
+    if result < 0:
+        raise _failure(f"cannot {tried}")
+    return result
+
+
 def platform_machine() -> str:
     """Return the kernel's name of the architecture (``x86_64``, ``aarch64``)."""
     return os.uname().machine

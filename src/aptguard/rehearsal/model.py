@@ -13,11 +13,15 @@ from aptguard.changes.model import Change
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one rehearsal: seconds, bytes, counts."""
+    """Bounds of one rehearsal: seconds, bytes, counts.
+
+    ``upper_spare_bytes`` is room beyond ``upper_bytes``: it may be filled before the bound is noticed.
+    """
 
     seconds: float = 120.0
     leftover_seconds: float = 3.0  # for processes that outlive their script
     upper_bytes: int = 1 << 30
+    upper_spare_bytes: int = 512 << 20
     upper_inodes: int = 1_000_000
     memory_bytes: int = 2 << 30
     processes: int = 1024

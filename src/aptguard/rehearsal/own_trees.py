@@ -13,6 +13,7 @@ import os
 import stat
 
 from aptguard.rehearsal import linux
+from aptguard.rehearsal.model import Limits
 
 _DEVICES = (b"null", b"zero", b"full", b"random", b"urandom", b"tty")
 _HIDDEN = (b"kcore", b"keys", b"key-users", b"kallsyms", b"timer_list", b"sched_debug", b"kmsg")
@@ -36,15 +37,18 @@ class Devices:
             os.close(fd)
 
 
-def mount_proc(target: bytes, devices: Devices) -> None:
+def mount_proc(target: bytes, devices: Devices, limits: Limits) -> None:
     """Mount the /proc of this pid namespace, with the machine's own settings read-only or hidden."""
     linux.mount(b"proc", target, b"proc", _QUIET)
+    # Memory that belongs to no process; this setting is the ipc namespace's own (sysvipc(7)).
+    with contextlib.suppress(FileNotFoundError), open(target + b"/sys/kernel/shmall", "wb") as file:
+        file.write(b"%d" % (limits.memory_bytes // os.sysconf("SC_PAGE_SIZE")))
     for name in os.listdir(target):
         if name.isdigit() or name in _PROCESS_LINKS:
             continue
         path = target + b"/" + name
         if name in _HIDDEN:
-            linux.mount(b"/proc/self/fd/%d" % devices.opened[b"null"], path, b"", linux.MS_BIND)
+            _show_device(devices.opened[b"null"], path)
             continue
         mode = os.lstat(path).st_mode
         if stat.S_ISDIR(mode) or (stat.S_ISREG(mode) and mode & 0o222):
@@ -52,12 +56,22 @@ def mount_proc(target: bytes, devices: Devices) -> None:
             linux.mount(b"none", path, b"", linux.MS_BIND | linux.MS_REMOUNT | linux.MS_RDONLY | _QUIET)
 
 
+def _show_device(source: int, target: bytes) -> None:
+    """Bind a device node of the machine; read-only, or its mode, owner and times could be changed.
+
+    A device can be written to on a read-only mount all the same.
+    """
+    linux.mount(b"/proc/self/fd/%d" % source, target, b"", linux.MS_BIND)
+    flags = linux.MS_BIND | linux.MS_REMOUNT | linux.MS_RDONLY | linux.MS_NOSUID | linux.MS_NOEXEC
+    linux.mount(b"none", target, b"", flags)
+
+
 def mount_sys(target: bytes) -> None:
     """Mount a read-only /sys that shows the new network namespace and no control groups."""
     linux.mount(b"sysfs", target, b"sysfs", _QUIET | linux.MS_RDONLY)
 
 
-def mount_dev(target: bytes, devices: Devices) -> None:
+def mount_dev(target: bytes, devices: Devices, limits: Limits) -> None:
     """Mount a minimal /dev; the devices are bind mounts, so the file system itself can refuse all nodes."""
     linux.mount(
         b"dev", target, b"tmpfs", linux.MS_NOSUID | linux.MS_NODEV, b"mode=0755,size=4m,nr_inodes=4096"
@@ -65,12 +79,15 @@ def mount_dev(target: bytes, devices: Devices) -> None:
     for name, source in devices.opened.items():
         path = target + b"/" + name
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
-        linux.mount(b"/proc/self/fd/%d" % source, path, b"", linux.MS_BIND)
+        _show_device(source, path)
     for name in (b"pts", b"shm", b"mqueue"):
         os.mkdir(target + b"/" + name, 0o755)
     pseudo_terminals = b"newinstance,ptmxmode=0666,mode=0620,gid=5"
     linux.mount(b"devpts", target + b"/pts", b"devpts", linux.MS_NOSUID | linux.MS_NOEXEC, pseudo_terminals)
-    linux.mount(b"shm", target + b"/shm", b"tmpfs", linux.MS_NOSUID | linux.MS_NODEV, b"mode=1777,size=64m")
+    room = limits.upper_bytes + limits.upper_spare_bytes
+    linux.mount(
+        b"shm", target + b"/shm", b"tmpfs", linux.MS_NOSUID | linux.MS_NODEV, b"mode=1777,size=%d" % room
+    )
     with contextlib.suppress(OSError):  # CONFIG_POSIX_MQUEUE may be off
         linux.mount(b"mqueue", target + b"/mqueue", b"mqueue", _QUIET)
     for name, aim in (

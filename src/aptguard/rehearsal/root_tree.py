@@ -15,6 +15,7 @@ import stat
 from dataclasses import dataclass, field, replace
 
 from aptguard.rehearsal import linux
+from aptguard.rehearsal.bounds import SPARE_INODES
 from aptguard.rehearsal.model import Limits, Unknown
 from aptguard.rehearsal.mount_plan import Cover, MountPlan, Planned, plan_mounts
 from aptguard.rehearsal.mountinfo import Mount, read_mountinfo, visible_mounts
@@ -72,9 +73,9 @@ def build_root_tree(limits: Limits) -> RootTree:
     for directory in (b"root", b"layers", b"files", b"copies"):
         os.mkdir(directory, 0o700)
     _place_all(tree, sources.opened)
-    mount_proc(b"root/proc", devices)
+    mount_proc(b"root/proc", devices, limits)
     mount_sys(b"root/sys")
-    mount_dev(b"root/dev", devices)
+    mount_dev(b"root/dev", devices, limits)
     devices.close()
     return tree
 
@@ -163,7 +164,8 @@ def _make_workspace(limits: Limits) -> int:
                 break
     else:
         raise OSError(2, "none of /run, /tmp, /mnt and /dev is a directory; the rehearsal needs one")
-    options = b"mode=0700,size=%d,nr_inodes=%d" % (limits.upper_bytes, limits.upper_inodes)
+    room = limits.upper_bytes + limits.upper_spare_bytes, limits.upper_inodes + SPARE_INODES
+    options = b"mode=0700,size=%d,nr_inodes=%d" % room
     linux.mount(b"aptguard", place, b"tmpfs", linux.MS_NOSUID | linux.MS_NODEV, options)
     os.chdir(place)
     return os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

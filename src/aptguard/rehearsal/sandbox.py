@@ -14,10 +14,12 @@ import select
 import signal
 import socket
 import struct
+import sys
 import time
 from typing import NoReturn
 
 from aptguard.rehearsal import linux
+from aptguard.rehearsal.bounds import processes_exhausted
 from aptguard.rehearsal.channel import receive, send
 from aptguard.rehearsal.confinement import confine
 from aptguard.rehearsal.model import Limits, RehearsalRequest, Step
@@ -26,7 +28,7 @@ from aptguard.rehearsal.root_tree import RootTree, build_root_tree
 from aptguard.shown import shown
 
 _STATUS_FD = 3
-_TICK_MS = 100
+_TICK_MS = 50
 _NOT_OURS = (b"APT_HOOK_INFO_FD", b"APT_HOOK_SOCKET")
 
 
@@ -60,6 +62,8 @@ def _sentence(error: BaseException) -> str:
 
 def _guard_against_a_dead_supervisor(control: socket.socket) -> None:
     linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+    # A script can send pid 1 only those signals for which it has a handler, and Python has one for this.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     # The supervisor may have died before that call, and from inside its pid cannot be seen: its end of the
     # socket tells.
     if select.select([control], [], [], 0)[0]:
@@ -85,13 +89,15 @@ def _prepare(
     linux.umount2(b".", linux.MNT_DETACH)
     os.chdir(b"/")
     merged = os.open(b"/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    namespace = os.open(b"/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    shared_memory = os.open(b"/dev/shm", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     os.umask(0o022)
     placed, notes = place_recorders()
     _raise_loopback()
     send(
         control,
         "built",
-        (merged,),
+        (merged, namespace, shared_memory),
         unknowns=[
             {"what": unknown.what, "reason": unknown.reason, "path": _plain(unknown.path)}
             for unknown in tree.unknowns
@@ -99,8 +105,10 @@ def _prepare(
         notes=[*tree.notes, *notes],
     )
     _close_all_but(control.fileno(), output, status)
-    confine(request.limits)
-    send(control, "ready")
+    missing = confine()
+    # From here on a script may have changed the file that an import would read.
+    sys.meta_path.clear()
+    send(control, "ready", notes=missing)
     return placed
 
 
@@ -217,6 +225,9 @@ def _become(request: RehearsalRequest, step: Step, output: int, status: int) -> 
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and exec would hand that on
         signal.signal(number, signal.SIG_DFL)
     os.umask(request.umask)
+    # If memory runs out, the scripts go before anything else on the machine, and before the init process.
+    with open("/proc/self/oom_score_adj", "wb") as file:
+        file.write(b"1000")
     try:
         os.chdir(request.cwd)
     except OSError:
@@ -237,7 +248,6 @@ def _watch(pid: int, control: socket.socket, limits: Limits) -> int:
     try:
         poller.register(control, select.POLLIN)
         poller.register(process, select.POLLIN)
-        ticks = 0
         while True:
             events = {fd for fd, _ in poller.poll(_TICK_MS)}
             if control.fileno() in events:
@@ -246,8 +256,7 @@ def _watch(pid: int, control: socket.socket, limits: Limits) -> int:
                 if ended == pid:
                     return os.waitstatus_to_exitcode(status)
             if not events:
-                ticks += 1
-                _check_bounds(limits, with_memory=ticks % 3 == 0)
+                _check_bounds(limits)
     finally:
         os.close(process)
 
@@ -268,17 +277,10 @@ def _reaped() -> list[tuple[int, int]]:
     return ended
 
 
-def _check_bounds(limits: Limits, *, with_memory: bool) -> None:
-    pids = [name for name in os.listdir("/proc") if name.isdigit()]
-    if len(pids) > limits.processes:
-        raise _Stop(f"more than {limits.processes} processes ran at once")
-    if with_memory:
-        total = 0
-        for pid in pids:
-            with contextlib.suppress(OSError, IndexError), open(f"/proc/{pid}/statm", "rb") as file:
-                total += int(file.read().split()[1])
-        if total * os.sysconf("SC_PAGE_SIZE") > limits.memory_bytes:
-            raise _Stop(f"the scripts used more than {limits.memory_bytes >> 20} MiB of memory")
+def _check_bounds(limits: Limits) -> None:
+    reason = processes_exhausted(limits)
+    if reason is not None:
+        raise _Stop(reason)
 
 
 def _wait_for_leftovers(control: socket.socket, limits: Limits) -> list[str]:
@@ -295,6 +297,7 @@ def _wait_for_leftovers(control: socket.socket, limits: Limits) -> list[str]:
             return _processes()
         if select.select([control], [], [], pause)[0]:
             _receive_stop(control)
+        _check_bounds(limits)
         pause = min(pause * 2, 0.05)
 
 

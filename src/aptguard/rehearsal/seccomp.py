@@ -86,6 +86,8 @@ _CLONE = (56, 120, 220)
 _SOCKET = (41, 359, 198)
 _SOCKETCALL = (None, 102, None)
 _IOCTL = (16, 54, 29)
+_SETRLIMIT = (160, 75, 164)
+_PRLIMIT64 = (302, 340, 261)
 
 _COLUMNS = {"x86_64": ("x86_64", "i386"), "aarch64": ("aarch64",)}
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "i386": 0x40000003, "aarch64": 0xC00000B7}
@@ -93,11 +95,15 @@ _COLUMN = {"x86_64": 0, "i386": 1, "aarch64": 2}
 
 _NEW_NAMESPACES = 0x7E020000  # all CLONE_NEW flags that clone(2) takes
 _TERMINAL_INPUT = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX (asm/ioctls.h)
-_FAMILIES = (0, 1, 2, 10, 16)  # AF_UNSPEC UNIX INET INET6 NETLINK: all of them bound to the network namespace
-_AF_NETLINK, _NETLINK_AUDIT = 16, 9
+_FAMILIES = (0, 1)  # AF_UNSPEC UNIX: like those below bound to the network namespace
+# A protocol that the kernel does not know makes it load a module, on the machine. By family (sys/socket.h):
+# INET, INET6: any, ICMP, TCP, UDP, ICMPv6, raw. NETLINK: route, socket diagnosis, xfrm, SELinux, netfilter,
+# uevents, generic.
+_PROTOCOLS = {2: (0, 1, 6, 17, 255), 10: (0, 6, 17, 58, 255), 16: (0, 4, 6, 7, 12, 15, 16)}
+_RLIMIT_CORE = 4
 _X32 = 0x40000000
 
-_EPERM, _ENOSYS, _EAFNOSUPPORT = 1, 38, 97
+_NO_ERROR, _EPERM, _ENOSYS, _EPROTONOSUPPORT, _EAFNOSUPPORT = 0, 1, 38, 93, 97
 _ALLOW, _ERRNO, _KILL_PROCESS = 0x7FFF0000, 0x00050000, 0x80000000
 # linux/bpf_common.h: BPF_LD|BPF_W|BPF_ABS, BPF_JMP|{JEQ,JGE,JSET}|BPF_K, BPF_RET|BPF_K
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
@@ -144,6 +150,10 @@ def _section(architecture: str) -> list[Instruction]:
         terminal += _when(_EQUAL, request, [_refuse(_EPERM)])
     section += _when_call(_IOCTL[column], terminal)
     section += _when_call(_SOCKET[column], _socket())
+    # The limit of core dumps stays what it is; scripts that set it are told that it was done.
+    keep = _when(_EQUAL, _RLIMIT_CORE, [_refuse(_NO_ERROR)])
+    section += _when_call(_SETRLIMIT[column], [_argument(0), *keep])
+    section += _when_call(_PRLIMIT64[column], [_argument(1), *_when(_EQUAL, _RLIMIT_CORE, _if_new_limit())])
     # socketcall(2) hides the family behind a pointer; 1 is SYS_SOCKET.
     section += _when_call(_SOCKETCALL[column], [_argument(0), *_when(_EQUAL, 1, [_refuse(_EAFNOSUPPORT)])])
     section.append((_RETURN, 0, 0, _ALLOW))
@@ -152,14 +162,23 @@ def _section(architecture: str) -> list[Instruction]:
 
 def _socket() -> list[Instruction]:
     part = [_argument(0)]
-    part += _when(
-        _EQUAL,
-        _AF_NETLINK,
-        [_argument(2), *_when(_EQUAL, _NETLINK_AUDIT, [_refuse(_EAFNOSUPPORT)]), _argument(0)],
-    )
+    for family, protocols in _PROTOCOLS.items():
+        known = [_argument(2)]
+        for protocol in protocols:
+            known += _when(_EQUAL, protocol, [(_RETURN, 0, 0, _ALLOW)])
+        part += _when(_EQUAL, family, [*known, _refuse(_EPROTONOSUPPORT)])
     for family in _FAMILIES:
         part += _when(_EQUAL, family, [(_RETURN, 0, 0, _ALLOW)])
     return [*part, _refuse(_EAFNOSUPPORT)]
+
+
+def _if_new_limit() -> list[Instruction]:
+    """Pretend success when prlimit(2) brings a new limit: one half of that pointer is not 0."""
+    part = []
+    for half in (0, 4):
+        load = (_LOAD, 0, 0, 16 + 8 * 2 + half)
+        part += [load, (_EQUAL, 1, 0, 0), _refuse(_NO_ERROR)]
+    return part
 
 
 def _when_call(number: int | None, part: list[Instruction]) -> list[Instruction]:

@@ -14,10 +14,12 @@ import select
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from aptguard.changes.model import Change
 from aptguard.rehearsal import linux
+from aptguard.rehearsal.bounds import for_machine, memory_exhausted, read_memory, room_exhausted
 from aptguard.rehearsal.channel import channel, receive, send
 from aptguard.rehearsal.harvest import Scene, collect, harvest_changes, recorded_effects
 from aptguard.rehearsal.model import Effect, RehearsalRequest, RehearsalResult, StepResult, Unknown
@@ -25,7 +27,8 @@ from aptguard.rehearsal.mountinfo import Mount
 from aptguard.rehearsal.observer import NoObserver, ObservedLayer, Observer
 from aptguard.shown import shown
 
-_TICK_SECONDS = 0.2
+_TICK_SECONDS = 0.02
+_TICKS_TO_MEMORY = 5
 _GRACE_SECONDS = 5.0  # for the init process to kill what runs and to say so
 _FLOOD = 64  # times limits.output_bytes
 
@@ -42,7 +45,9 @@ class Supervisor:
         make_observer: Callable[[RehearsalRequest], Observer],
         progress: Progress,
     ) -> None:
-        self._request = request
+        self._memory = read_memory()
+        self._request = replace(request, limits=for_machine(request.limits, self._memory))
+        self._ticks = 0
         self._caller = caller
         self._make_observer = make_observer
         self._observer: Observer = NoObserver((), "the rehearsal ended before it could be observed")
@@ -120,14 +125,19 @@ class Supervisor:
         if self._observer.should_stop():
             self._notes.append("the rehearsal was ended early: what it had done already decides")
             return ""
-        return self._workspace_full()
+        self._ticks += 1
+        if self._ticks % _TICKS_TO_MEMORY == 0:
+            reason = memory_exhausted(self._memory, read_memory())
+            if reason is not None:
+                return reason
+        return self._room_exhausted()
 
-    def _workspace_full(self) -> str | None:
-        if self._scene.workspace < 0:
-            return None
-        space = os.statvfs(self._scene.workspace)
-        if space.f_bavail == 0 or space.f_favail == 0:
-            return "the scripts wrote more than the rehearsal has room for"
+    def _room_exhausted(self) -> str | None:
+        for place in (self._scene.workspace, self._scene.shared_memory):
+            if place >= 0:
+                reason = room_exhausted(os.statvfs(place), self._request.limits)
+                if reason is not None:
+                    return reason
         return None
 
     def _poll(self, seconds: float) -> bool:
@@ -174,13 +184,14 @@ class Supervisor:
                 copy = self._open_in_workspace(message, 0)
                 self._scene.files.append((_bytes(message["point"]), copy, descriptors[0]))
             case "built":
-                self._scene.merged = descriptors[0]
+                self._scene.merged, self._scene.namespace, self._scene.shared_memory = descriptors
                 self._unknowns += [
                     Unknown(item["what"], item["reason"], _bytes(item["path"]) if item["path"] else None)
                     for item in message["unknowns"]
                 ]
                 self._notes += message["notes"]
             case "ready":
+                self._notes += message["notes"]
                 self._observer.attach(self._scene.workspace, self._scene.merged, tuple(self._scene.layers))
                 self._timing["set-up"] = time.monotonic() - self._started
                 send(self._control, "go")
@@ -254,6 +265,7 @@ class Supervisor:
             os.close(self._status_pipe)
             self._status_pipe = -1
             return
+        self._written += len(data)
         lines = (self._status_line + data).split(b"\n")
         self._status_line = lines.pop()[-4096:]
         for line in lines:
@@ -264,15 +276,17 @@ class Supervisor:
 
     def _result(self) -> RehearsalResult:
         self._timing["run"] = time.monotonic() - self._started - self._timing.get("set-up", 0.0)
-        if not self._quiet:
-            self._kill()
+        # The init process is reaped only when no process of its pid namespace is left (zap_pid_ns_processes()
+        # in the kernel): so nothing changes any more while it is read. The mounts stay by the descriptor of
+        # their namespace.
+        self._kill()
         begun = time.monotonic()
         self._observer.finish()
         while self._output_pipe >= 0 and select.select([self._output_pipe], [], [], 0)[0]:
             self._take_output()
-        full = self._workspace_full()
-        if full is not None and not self._cut_off:
-            self._unknowns.append(Unknown("the rehearsal ran out of space", full))
+        passed = memory_exhausted(self._memory, read_memory()) or self._room_exhausted()
+        if passed is not None and not self._cut_off:
+            self._unknowns.append(Unknown("the rehearsal passed a bound", passed))
         changes: tuple[Change, ...] = ()
         effects: tuple[Effect, ...] = ()
         collected: dict[bytes, bytes | None] = {}
