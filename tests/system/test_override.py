@@ -87,7 +87,9 @@ def test_an_override_lets_the_transaction_through_once_and_stands_in_the_journal
         assert event["APTGUARD_REASON"] == REASON
         assert event["APTGUARD_USER"]
     assert len(machine.events("blocked")) == 2
-    (override,) = json.loads(machine.guest.run(["aptguard", "override", "--list", "--json"]).stdout)["overrides"]
+    (override,) = json.loads(machine.guest.run(["aptguard", "override", "--list", "--json"]).stdout)[
+        "overrides"
+    ]
     assert (override["id"], override["state"], override["reason"]) == (identifier, "used", REASON)
 
 
@@ -110,9 +112,7 @@ def test_the_same_transaction_with_a_new_finding_is_not_covered(machine: Machine
 def test_a_run_that_another_hook_stops_does_not_use_the_override_up(machine: Machine) -> None:
     identifier = machine.blocked()
     machine.override(identifier)
-    machine.guest.write(
-        "/etc/apt/apt.conf.d/99stop", 'DPkg::Pre-Install-Pkgs { "test ! -e /root/stop"; };\n'
-    )
+    machine.guest.write("/etc/apt/apt.conf.d/99stop", 'DPkg::Pre-Install-Pkgs { "test ! -e /root/stop"; };\n')
     machine.guest.write("/root/stop", "")
     assert machine.remove().returncode == 100
     assert machine.guest.exists(TREASURE)

@@ -20,7 +20,7 @@ _EXIT = {"live": 0, "degraded": 1, "off": 3}
 def status(arguments: argparse.Namespace) -> int:
     """Say whether the guard is live: 0 live, 1 degraded, 3 off."""
     connection = Connection()
-    reply = connection.call("Status", {})
+    reply = connection.call("Status", {"seen": not arguments.peek})
     if connection.through_daemon:
         daemon = {"name": "daemon", "state": "ok", "detail": "answers on its socket"}
     else:
@@ -43,7 +43,10 @@ def _print_status(reply: dict[str, Any]) -> None:
     lines += [f"  {check['state']:<9} {check['name']:<12} {check['detail']}" for check in reply["checks"]]
     if reply["dormant"]:
         lines += ["Dangers lying dormant"]
-        lines += [f"  {shown(str(danger))}" for danger in reply["dormant"]]
+        lines += [
+            f"  {danger.get('account') or danger.get('path', '')}: {danger['reason']}"
+            for danger in reply["dormant"]
+        ]
     if reply["verdicts"]:
         lines += ["Last verdicts"]
         lines += [

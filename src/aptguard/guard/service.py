@@ -17,12 +17,12 @@ from aptguard.guard.condition import State, look_at_machine, overall
 from aptguard.guard.errors import GuardError
 from aptguard.guard.peer import Peer
 from aptguard.guard.selftest import run_selftest
-from aptguard.guard.state import GuardState
+from aptguard.guard.state import GuardState, account_files
 from aptguard.host.accounts import read_accounts
 from aptguard.ledger.store import DIRECTORY
 from aptguard.policy.judge import dormant_dangers
 from aptguard.policy.load import PolicyPaths
-from aptguard.report.machine import summary_as_plain
+from aptguard.report.machine import finding_as_plain, summary_as_plain
 from aptguard.serialization import to_plain
 
 
@@ -58,13 +58,19 @@ class Guard:
             case "Check":
                 return judging.check(self._state, parameters, peer, progress)
             case "Status":
-                return self.status()
+                return self.status(seen=_is_seen(parameters, peer))
             case "Selftest":
                 return self.selftest(peer)
             case "Log":
-                return records.log(self._state, parameters)
+                reply = records.log(self._state, parameters)
+                if _is_seen(parameters, peer):
+                    self._state.outlets.looked()
+                return reply
             case "Show":
-                return records.show(self._state, parameters)
+                reply = records.show(self._state, parameters)
+                if _is_seen(parameters, peer):
+                    self._state.outlets.looked(reply["report"]["id"])
+                return reply
             case "GrantOverride":
                 return records.grant_override(self._state, parameters, peer)
             case "ListOverrides":
@@ -78,20 +84,27 @@ class Guard:
             case _:
                 raise GuardError("InvalidParameter", f"The guard has no method {method}.")
 
-    def status(self) -> dict[str, Any]:
-        """Return how the guard stands: checks, dormant dangers, last verdicts, pause."""
+    def status(self, *, seen: bool = False) -> dict[str, Any]:
+        """Return how the guard stands: checks, dormant dangers, last verdicts, pause.
+
+        ``seen``: the administrator looks at it, so no login has to say any more what is degraded.
+        """
         self._state.end_what_is_over()
         loaded = self._state.policy()
         reports = self._state.in_ledger(lambda ledger: ledger.reports(limit=5), ())
         pause = self._state.in_ledger(lambda ledger: ledger.pause(time.time()), None)
         checks = look_at_machine(loaded, ledger_problem=self._state.ledger_problem)
+        dormant = dormant_dangers(read_accounts(*_account_files()), loaded.policy)
         state = overall(checks)
+        dormant = dormant_dangers(read_accounts(*account_files()), loaded.policy)
+        if seen:
+            self._state.outlets.recovered()
         return {
             "version": __version__,
             "state": "live" if state is State.OK else state.value,
             "mode": loaded.policy.mode.value,
             "checks": to_plain(checks),
-            "dormant": dormant_dangers(read_accounts(*_account_files()), loaded.policy),
+            "dormant": [finding_as_plain(danger) for danger in dormant],
             "verdicts": [summary_as_plain(report) for report in reports],
             "pause": to_plain(pause),
         }
@@ -103,16 +116,13 @@ class Guard:
         return {"passed": result.passed, "steps": to_plain(result.steps), "report": to_plain(result.report)}
 
 
-def _account_files() -> tuple[bytes, bytes]:
-    contents = []
-    for path in ("/etc/passwd", "/etc/group"):
-        with open(path, "rb") as file:
-            contents.append(file.read())
-    return contents[0], contents[1]
-
-
 class CancelledError(Exception):
     """The caller hung up while its transaction was being rehearsed."""
+
+
+def _is_seen(parameters: Mapping[str, Any], peer: Peer) -> bool:
+    """Whether what is asked for is shown to the administrator (not to a program that only looks it up)."""
+    return parameters.get("seen") is True and peer.uid == 0
 
 
 def _cancelling(
