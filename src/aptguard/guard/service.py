@@ -94,7 +94,6 @@ class Guard:
         reports = self._state.in_ledger(lambda ledger: ledger.reports(limit=5), ())
         pause = self._state.in_ledger(lambda ledger: ledger.pause(time.time()), None)
         checks = look_at_machine(loaded, ledger_problem=self._state.ledger_problem)
-        dormant = dormant_dangers(read_accounts(*_account_files()), loaded.policy)
         state = overall(checks)
         dormant = dormant_dangers(read_accounts(*account_files()), loaded.policy)
         if seen:

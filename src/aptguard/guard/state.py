@@ -13,12 +13,16 @@ from typing import TypeVar
 
 from aptguard.alerts.events import degraded_event, override_event, pause_event
 from aptguard.alerts.journal import Event, send_event
+from aptguard.alerts.outlets import Outlets
 from aptguard.guard.errors import GuardError
 from aptguard.guard.pause_marker import remove_marker
 from aptguard.guard.recording import Recording, write_recording
+from aptguard.host.accounts import read_accounts
 from aptguard.ledger.error import LedgerError
 from aptguard.ledger.store import Ledger
+from aptguard.policy.judge import dormant_dangers
 from aptguard.policy.load import LoadedPolicy, PolicyPaths, load_policy
+from aptguard.report.model import Report
 from aptguard.transaction.fingerprint import short_id
 
 _LEDGER_BYTES = 256 << 20
@@ -34,7 +38,9 @@ class GuardState:
         self.ledger = Ledger(state_directory)
         self.ledger_problem: str | None = None
         self._policy_paths = policy_paths or PolicyPaths()
+        self.outlets = Outlets(state_directory, self._figures)
         self._said: set[str] = set()
+        self._ledger_works = False
         self._pruned = False
 
     def policy(self) -> LoadedPolicy:
@@ -43,17 +49,20 @@ class GuardState:
         if loaded.degraded:
             for problem in loaded.problems:
                 self.degraded(f"policy: {problem.sentence()}")
+        else:
+            self.outlets.recovered("policy")
         return loaded
 
     def degraded(self, reason: str) -> None:
         """Send one ``degraded`` event for ``reason`` in the life of this process."""
         if reason not in self._said:
             self._said.add(reason)
-            send_event(degraded_event(reason))
+            self.send(degraded_event(reason))
 
-    def send(self, event: Event) -> None:
-        """Send ``event`` to where alerts go."""
+    def send(self, event: Event, report: Report | None = None) -> None:
+        """Send ``event`` to where alerts go; ``report`` is the transaction's, for an event about one."""
         send_event(event)
+        self.outlets.told(event, report)
 
     def record(self, fingerprint: str, recording: Recording) -> None:
         """Keep what a judgement was made from, where that is wanted (see aptguard.guard.recording)."""
@@ -68,9 +77,12 @@ class GuardState:
             value = work(self.ledger)
             self.ledger_problem = None
         except LedgerError as error:
-            self.ledger_problem = str(error)
+            self.ledger_problem, self._ledger_works = str(error), False
             self.degraded(f"ledger: {error}")
             return otherwise
+        if not self._ledger_works:
+            self._ledger_works = True
+            self.outlets.recovered("ledger")
         for problem in self.ledger.problems:
             self.degraded(f"ledger: {problem}")
         return value
@@ -95,8 +107,22 @@ class GuardState:
         """Expire overrides and the pause whose time is over, each with its event."""
         now = time.time()
         for override in self.in_ledger(lambda ledger: ledger.expire(now), ()):
-            send_event(override_event("override-expired", override))
+            self.send(override_event("override-expired", override))
         ended = self.in_ledger(lambda ledger: ledger.expire_pause(now), None)
         if ended is not None:
             remove_marker()
-            send_event(pause_event("resumed", ended, "its time is over"))
+            self.send(pause_event("resumed", ended, "its time is over"))
+
+    def _figures(self) -> tuple[int, str]:
+        """Return how many dangers lie dormant, and the mode, for the metrics."""
+        policy = load_policy(self._policy_paths).policy
+        return len(dormant_dangers(read_accounts(*account_files()), policy)), policy.mode.value
+
+
+def account_files() -> tuple[bytes, bytes]:
+    """Return the contents of /etc/passwd and /etc/group; OSError."""
+    contents = []
+    for path in ("/etc/passwd", "/etc/group"):
+        with open(path, "rb") as file:
+            contents.append(file.read())
+    return contents[0], contents[1]
