@@ -87,6 +87,7 @@ def test_every_end_of_an_override_is_told_with_who_and_why(name):
     assert event.fields == {
         "ID": ("7F3K-92QX",),
         "REASON": ("It is obsolete.",),
+        "UNTIL": ("2023-11-14T22:28:20Z",),
         "OUTCOME": ("by hand",),
         "USER": ("alice (sudo)",),
         "LOGIN_UID": ("1000",),

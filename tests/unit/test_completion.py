@@ -137,7 +137,7 @@ def test_bash_offers_the_commands(bash: Keys) -> None:
 
 def test_bash_offers_the_options_of_a_command_and_not_those_of_another(bash: Keys) -> None:
     assert set(bash("aptguard log --" + EVERY)[2:]) == {
-        "--since", "--verdict", "--package", "--path", "--directory", "--json", "--help",
+        "--since", "--verdict", "--package", "--path", "--directory", "--peek", "--json", "--help",
     }  # fmt: skip
 
 

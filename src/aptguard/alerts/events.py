@@ -14,6 +14,7 @@ from typing import Any
 from aptguard.alerts.message_ids import MESSAGE_IDS, EventName
 from aptguard.ledger.override import Grantor, Override, Pause
 from aptguard.policy.finding import Finding, Verdict
+from aptguard.report.machine import timestamp
 from aptguard.report.model import Report
 from aptguard.shown import shown
 from aptguard.transaction.model import Transaction
@@ -171,6 +172,7 @@ def override_event(name: str, override: Override, why: str = "") -> Event:
         f"{message}{f' ({why})' if why else ''}: {override.reason}",
         id=override.id,
         reason=override.reason,
+        until=timestamp(override.expires_at),
         outcome=why,
         **_who_fields(override.grantor),
     )
@@ -192,6 +194,7 @@ def pause_event(name: str, pause: Pause, why: str = "") -> Event:
         kind,
         f"{message}{f' ({why})' if why else ''}: {pause.reason}",
         reason=pause.reason,
+        until=timestamp(pause.until),
         outcome=why,
         **_who_fields(pause.grantor),
     )

@@ -53,7 +53,8 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"aptguard {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-    _add(commands, "status", "is the guard live, and what can it not cover here", "aptguard status")
+    status = _add(commands, "status", "is the guard live, and what can it not cover here", "aptguard status")
+    _add_peek(status)
     check = _add(commands, "check", "rehearse what apt would do; change nothing", "aptguard check purge foo")
     check.add_argument("operation", choices=OPERATIONS, metavar="OPERATION", help=", ".join(OPERATIONS))
     check.add_argument("names", nargs="*", metavar="PKG|FILE.deb", help="as apt-get takes them")
@@ -65,9 +66,11 @@ def make_parser() -> Parser:
         "--verdict", choices=("allow", "block", "unknown"), metavar="V", help="allow, block, unknown"
     )
     log.add_argument("--package", metavar="PKG", help="only transactions with this package")
+    _add_peek(log)
     log.add_argument("--path", metavar="PATH", help="only transactions that would change this path")
     show = _add(commands, "show", "one transaction in full", "aptguard show 7F3K-92QX")
     show.add_argument("id", metavar="ID")
+    _add_peek(show)
     show.add_argument("--changes", action="store_true", help="list each changed path")
     _add_override(commands)
     pause = _add(
@@ -89,6 +92,10 @@ def make_parser() -> Parser:
         "aptguard selftest",
     )
     return parser
+
+
+def _add_peek(command: Parser) -> None:
+    command.add_argument("--peek", action="store_true", help="for programs: the login banner stays")
 
 
 def _add_override(commands: argparse._SubParsersAction[Parser]) -> None:

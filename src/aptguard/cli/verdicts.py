@@ -55,7 +55,7 @@ def check(arguments: argparse.Namespace) -> int:
 
 def show(arguments: argparse.Namespace) -> int:
     """Print one transaction in full."""
-    reply = Connection().call("Show", {"id": arguments.id})
+    reply = Connection().call("Show", {"id": arguments.id, "seen": not arguments.peek})
     report = from_plain(Report, reply["report"])
     overrides = reply.get("overrides", [])
     if arguments.json:
@@ -74,7 +74,7 @@ def log(arguments: argparse.Namespace) -> int:
         for name in ("since", "verdict", "package", "path", "limit")
         if (value := getattr(arguments, name)) is not None
     }
-    reports = Connection().call("Log", parameters)["reports"]
+    reports = Connection().call("Log", {**parameters, "seen": not arguments.peek})["reports"]
     if arguments.json:
         print_json({"transactions": reports})
         return 0

@@ -39,7 +39,7 @@ def admit(state: GuardState, report: Report, policy: Policy, *, run: str, style:
     )
     state.in_ledger(lambda ledger: ledger.record(report), None)
     state.prune(policy.limits.keep_days)
-    state.send(event_from_report(report, outcome.value, override=override, pause=pause))
+    state.send(event_from_report(report, outcome.value, override=override, pause=pause), report)
     return {
         "exit": 0 if outcome.passes else REFUSED,
         "text": _text(outcome, report, policy, style, override, pause),
