@@ -60,6 +60,8 @@ def test_the_status_is_degraded_for_want_of_a_daemon_and_the_record_is_kept(cont
     assert states["apt hook"] == states["rehearsal"] == states["ledger"] == "ok"
     text = container.run(["aptguard", "status"], check=False).stdout
     assert "Dangers lying dormant" in text and OBSOLETE[0].account in text
+    container.run(["aptguard", "check", "install", "hello"])
+    assert container.run(["aptguard", "check", "purge", OBSOLETE[0].name], check=False).returncode == 10
     log = json.loads(container.run(["aptguard", "log", "--json"]).stdout)
     assert {entry["verdict"] for entry in log["transactions"]} == {"allow", "block"}
 
