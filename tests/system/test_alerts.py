@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is told besides the terminal and the journal: at login, in metrics, to the administrator's programs."""
+"""What is told besides terminal and journal: at login, in metrics, to the administrator's programs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
