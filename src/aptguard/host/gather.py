@@ -13,6 +13,7 @@ from aptguard.host.dpkg_database import DpkgDatabase
 from aptguard.host.errors import DpkgDatabaseError
 from aptguard.host.file_lists import parse_list
 from aptguard.host.own_files import OwnFiles, read_own_files
+from aptguard.host.self_made import self_made
 from aptguard.host.shipped_files import differs_from, shipped_sums
 from aptguard.host.status_file import PRESENT
 from aptguard.policy.facts import Accounts, Facts
@@ -59,6 +60,7 @@ def gather_facts(transaction: Transaction, result: RehearsalResult, database: Dp
         for directory in above
         if (outside := tuple(one for one in owners.get(directory, ()) if one not in own.binary_packages))
     }
+    made = self_made(transaction, result, database, own_listed | own.conffiles | frozenset(owners))
     accounts_before = read_accounts(_read(database, _PASSWD), _read(database, _GROUP))
     accounts_after = _accounts_after(result, database, accounts_before, problems)
     return Facts(
@@ -76,6 +78,8 @@ def gather_facts(transaction: Transaction, result: RehearsalResult, database: Dp
         diverted=_diverted(transaction, result, database, problems),
         declared_accounts=(frozenset() if accounts_before == accounts_after else _declared(result, database)),
         directory_owners=others,
+        copies=made.copies,
+        self_made=made.written,
         running_kernel="" if database.root else os.uname().release,
         problems=tuple(problems),
     )

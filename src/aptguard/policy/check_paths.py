@@ -144,9 +144,13 @@ class PathCheck:
         return None if action is TakenAway.PURGED else self._check("local-edit", change)
 
     def _judge_unowned(self, change: Change, names: tuple[str, ...]) -> Violation | None:
+        if change.path in self._facts.copies:
+            return None
         data = self._places.rule_for(Place.DATA, change, names)
         if data is None and (
-            _is_unit_link(change) or self._places.rule_for(Place.SHARED_STATE, change, names) is not None
+            _is_unit_link(change)
+            or change.path in self._facts.self_made
+            or self._places.rule_for(Place.SHARED_STATE, change, names) is not None
         ):
             return None
         action = self._own_places.action(change)
@@ -213,7 +217,10 @@ def _is_unit_link(change: Change) -> bool:
     return (
         change.before is not None
         and change.before.type is FileType.SYMLINK
-        and change.path.startswith((b"/etc/systemd/system/", b"/etc/systemd/user/"))
+        and (
+            change.path.startswith((b"/etc/systemd/system/", b"/etc/systemd/user/"))
+            or (change.path.startswith(b"/usr/lib/systemd/") and change.before.target == b"/dev/null")
+        )
     )
 
 
@@ -245,4 +252,5 @@ _BY_PRODUCTS = (
     *(b"~", b".bak", b"%", b".dpkg-tmp", b".dpkg-new", b".dpkg-old", b".dpkg-dist"),
     *(b".ucf-old", b".ucf-new", b".ucf-dist", b".ucf-tmp"),
     *(b".dpkg-bak", b".dpkg-backup", b".dpkg-remove"),
+    b".disabled",  # how packages put a part of their configuration out of force when they are removed
 )

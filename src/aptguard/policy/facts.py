@@ -78,6 +78,8 @@ class Facts:
     that a package of the transaction diverts, before or after, to the place diverted to, and back.
     ``directory_owners`` maps directories above unlisted changed paths to the installed packages outside the
     transaction that list them (directories shared by very many are left out).
+    ``copies`` are changed paths that nobody lists, but whose content the package which changes them ships;
+    ``self_made`` are those which its scripts wrote, and nobody has written since.
     ``declared_accounts`` are the accounts that sysusers.d(5) declares. ``problems`` is what could not be
     found out; one of these forbids ``allow``.
     """
@@ -96,5 +98,7 @@ class Facts:
     diverted: dict[bytes, bytes] = field(default_factory=dict)
     directory_owners: dict[bytes, tuple[str, ...]] = field(default_factory=dict)
     declared_accounts: frozenset[str] = frozenset()
+    copies: frozenset[bytes] = frozenset()
+    self_made: frozenset[bytes] = frozenset()
     running_kernel: str = ""
     problems: tuple[Unknown, ...] = ()

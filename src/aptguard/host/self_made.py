@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files that no package lists, but that the acting package made itself and nobody has changed since.
+
+Maintainer scripts copy templates into place and write small configuration files, and take them away at
+the end. Two kinds of evidence that nothing of anybody's is lost with such a file:
+
+* its content is one that the package ships (deb-md5sums(5), or the sums of its conffiles), or
+* a script of the package names the file, and it was written last while dpkg ran the package's scripts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from aptguard.changes.model import Change, FileType
+from aptguard.host.dpkg_database import DpkgDatabase
+from aptguard.host.dpkg_log import Interval, script_runs
+from aptguard.host.shipped_files import shipped_sums
+from aptguard.rehearsal.model import RehearsalResult
+from aptguard.transaction.model import Item, Transaction
+
+_MOST_CANDIDATES = 1000  # who deletes more than this does not tidy up after itself
+_MOST_READ = 200
+_LARGEST_READ = 1 << 20  # bytes
+_LARGEST_SCRIPT = 1 << 20
+# The scripts that make something. Of a removed package dpkg keeps only the one that takes it away.
+_MAKING = (b"postinst", b"preinst", b"config")
+_TAKING = (b"postrm",)
+_WORD = re.compile(rb"[A-Za-z0-9@%+_.,~-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class SelfMade:
+    """``copies`` have a content that the package ships; ``written`` were written last by its scripts."""
+
+    copies: frozenset[bytes] = frozenset()
+    written: frozenset[bytes] = frozenset()
+
+
+def self_made(
+    transaction: Transaction, result: RehearsalResult, database: DpkgDatabase, known: frozenset[bytes]
+) -> SelfMade:
+    """Return the changed paths outside ``known`` that the package which changed them made itself.
+
+    ``known`` are the paths that somebody lists. Where the rehearsal did not see who changed a path, one of
+    the transaction's packages must have made it. Raises DpkgDatabaseError when sums cannot be read.
+    """
+    candidates = [
+        change
+        for change in result.changes
+        if change.before is not None
+        and change.kinds
+        and change.path not in known
+        and change.before.type in (FileType.REGULAR, FileType.SYMLINK)
+    ]
+    if not candidates or len(candidates) > _MOST_CANDIDATES:
+        return SelfMade()
+    items = {item.package: item for item in transaction.items}
+    return SelfMade(_copies(candidates, items, database), _written(candidates, items, database))
+
+
+def _copies(candidates: Iterable[Change], items: dict[str, Item], database: DpkgDatabase) -> frozenset[bytes]:
+    """Return the candidates whose content their package ships."""
+    shipped: dict[str, frozenset[bytes]] = {}
+    found = set()
+    left = _MOST_READ
+    for change in candidates:
+        node = change.before
+        if (
+            node is None
+            or node.type is not FileType.REGULAR
+            or not 0 < node.size <= _LARGEST_READ
+            or not left
+        ):
+            continue
+        left -= 1
+        digest = _digest(database.path_below_root(change.path))
+        for package in _actors(change, items):
+            if package not in shipped:
+                shipped[package] = _sums(items[package], database)
+            if digest in shipped[package]:
+                found.add(change.path)
+    return frozenset(found)
+
+
+def _written(
+    candidates: Iterable[Change], items: dict[str, Item], database: DpkgDatabase
+) -> frozenset[bytes]:
+    """Return the candidates that a script of their package names and that were last written while it ran."""
+    words: dict[str, frozenset[bytes]] = {}
+    named: list[tuple[Change, str]] = []
+    for change in candidates:
+        name = change.path.rpartition(b"/")[2]
+        for package in _actors(change, items):
+            if package not in words:
+                words[package] = _words_of_scripts(items[package], database)
+            if name in words[package]:
+                named.append((change, package))
+    if not named:
+        return frozenset()
+    runs = script_runs(database, {package for _, package in named})
+    return frozenset(change.path for change, package in named if _during(change, runs.get(package, ())))
+
+
+def _actors(change: Change, items: dict[str, Item]) -> list[str]:
+    if change.cause is not None and change.cause.package is not None:
+        package = change.cause.package.partition(":")[0]
+        return [package] if package in items else []
+    return list(items)
+
+
+def _during(change: Change, runs: tuple[Interval, ...]) -> bool:
+    if change.before is None:
+        return False
+    written = change.before.mtime_ns / 1e9
+    return any(start <= written < end for start, end in runs)
+
+
+def _sums(item: Item, database: DpkgDatabase) -> frozenset[bytes]:
+    stanza = database.stanza(item.package, item.architecture)
+    conffiles = b"" if stanza is None else stanza.fields.get(b"conffiles", b"")
+    return frozenset(shipped_sums(database, item.package, item.architecture).values()) | frozenset(
+        line.split()[1] for line in conffiles.split(b"\n") if len(line.split()) > 1
+    )
+
+
+def _words_of_scripts(item: Item, database: DpkgDatabase) -> frozenset[bytes]:
+    stem = database.info_directory + b"/" + database.list_name(item.package, item.architecture) + b"."
+    for scripts in (_MAKING, _TAKING):
+        words: set[bytes] = set()
+        for script in scripts:
+            try:
+                with open(stem + script, "rb") as file:
+                    words.update(_WORD.findall(file.read(_LARGEST_SCRIPT)))
+            except OSError:
+                continue
+        if words:
+            return frozenset(words)
+    return frozenset()
+
+
+def _digest(path: bytes) -> bytes:
+    try:
+        # The machine goes on while it is judged: the path may have become a FIFO or a link.
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(fd, "rb") as file:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                return b""
+            content = file.read(_LARGEST_READ)
+    except OSError:
+        return b""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest().encode()
