@@ -93,6 +93,7 @@ class Guard:
         loaded = self._state.policy()
         reports = self._state.in_ledger(lambda ledger: ledger.reports(limit=5), ())
         pause = self._state.in_ledger(lambda ledger: ledger.pause(time.time()), None)
+        self._state.in_ledger(lambda ledger: ledger.probe(), None)
         checks = look_at_machine(loaded, ledger_problem=self._state.ledger_problem)
         state = overall(checks)
         dormant = dormant_dangers(read_accounts(*account_files()), loaded.policy)

@@ -25,6 +25,7 @@ from aptguard.serialization import dumps, loads
 DIRECTORY = "/var/lib/aptguard"
 _CLOCK_SLACK = 60.0  # seconds by which a grant may lie in the future (a clock that was set back a little)
 _ROW_BYTES = 500  # what a row takes beside its report: the other columns and the indexes
+_PROBE_BYTES = 8192
 _GRANTED = OverrideState.GRANTED.value
 
 
@@ -286,6 +287,19 @@ class Ledger:
         if self._database.read(select_pause, "read the pause") is None:
             return None
         return self._database.write(operation, "end the pause")
+
+    def probe(self) -> None:
+        """Show that a report of ordinary size can be written: LedgerError says why not."""
+        self._database.write(
+            lambda connection: connection.execute(
+                "INSERT OR REPLACE INTO meta (key, value) VALUES ('probe', hex(randomblob(?)))",
+                (_PROBE_BYTES,),
+            ),
+            "write a probe",
+        )
+        self._database.write(
+            lambda connection: connection.execute("DELETE FROM meta WHERE key = 'probe'"), "take a probe away"
+        )
 
     # retention
 
