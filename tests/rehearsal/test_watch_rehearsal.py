@@ -77,3 +77,24 @@ def test_a_runaway_deletion_ends_early_with_its_cause_and_is_no_complete_run(
     causes = {change.path: change.cause for change in result.changes}
     assert causes[b"/srv/data/cluster"] == Cause("toy", "postrm purge", (b"rm", b"-rf", b"/srv/data/cluster"))
     assert b"/opt/late" not in causes
+
+
+def test_the_scripts_are_told_in_their_order_with_when_they_began_and_how_long_they_took(
+    machine: Machine, tmp_path: Path
+) -> None:
+    install(machine, tmp_path, "first", "sleep 0.3")
+    install(machine, tmp_path, "second", "true")
+    result = machine.rehearse(*purge("first", "second"))
+    runs = [(run.package, run.script) for run in result.scripts]
+    assert runs == [
+        ("first", "postrm remove"),
+        ("second", "postrm remove"),
+        ("first", "postrm purge"),
+        ("second", "postrm purge"),
+    ]
+    begins = [run.begin for run in result.scripts]
+    assert begins == sorted(begins) and begins[0] >= 0
+    for earlier, later in zip(result.scripts, result.scripts[1:], strict=False):
+        assert earlier.begin + earlier.seconds <= later.begin
+    slow = result.scripts[2]
+    assert 0.3 <= slow.seconds <= result.timing["run"]

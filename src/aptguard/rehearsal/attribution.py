@@ -75,6 +75,8 @@ class Script:
     name: bytes
     file: bytes
     argument: bytes | None = None
+    begun: float = 0.0  # by the clock of whoever applies the events
+    ended: float | None = None
 
     def label(self) -> str:
         """Return the form of the report: ``postrm purge``."""
@@ -157,10 +159,20 @@ class Attribution:
         """Return the pids of all processes seen."""
         return tuple(self._owner)
 
-    def script_started(self, pid: int, name: bytes) -> None:
+    @property
+    def scripts(self) -> tuple[Script, ...]:
+        """All runs of maintainer scripts, in their order."""
+        return tuple(self._scripts)
+
+    @property
+    def last_script(self) -> Script | None:
+        """The run of a maintainer script that began last."""
+        return self._scripts[-1] if self._scripts else None
+
+    def script_started(self, pid: int, name: bytes, now: float = 0.0) -> None:
         """Note that ``pid`` executes a maintainer script; its argument comes with the process' argv."""
         package, _, script_name = name.rpartition(b".")
-        script = Script(package.split(b":")[0] or None, script_name, name)
+        script = Script(package.split(b":")[0] or None, script_name, name, begun=now)
         self._begin(pid, script)
 
     def _begin(self, pid: int, script: Script) -> None:

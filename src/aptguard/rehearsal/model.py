@@ -93,9 +93,23 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True)
+class ScriptRun:
+    """One run of a maintainer script: when it began, in seconds of the rehearsal, and how long it took.
+
+    ``script`` is with its argument (``postrm purge``); ``seconds`` reach to what was seen next of dpkg.
+    """
+
+    package: str | None
+    script: str
+    begin: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class RehearsalResult:
     """What happened in a rehearsal.
 
+    ``scripts`` are the runs of maintainer scripts in their order, as far as they were seen.
     ``complete`` is False when the run was cut off (deadline, early stop, a limit); the changes then are what
     had happened so far. ``collected`` has None for a file that is not there afterwards. ``output`` is the
     tail of what dpkg and the scripts wrote. ``timing`` is in seconds by stage. ``notes`` are facts for the
@@ -111,3 +125,4 @@ class RehearsalResult:
     notes: tuple[str, ...] = ()
     output: bytes = b""
     timing: dict[str, float] = field(default_factory=dict)
+    scripts: tuple[ScriptRun, ...] = ()

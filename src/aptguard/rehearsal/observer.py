@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from aptguard.changes.model import Cause
+from aptguard.rehearsal.model import ScriptRun
 
 T = TypeVar("T")
 
@@ -54,6 +55,10 @@ class Observer(Protocol):
         """Return who made the last change at the absolute ``path``, None where it was not seen."""
 
     @property
+    def scripts(self) -> Sequence[ScriptRun]:
+        """Return the runs of maintainer scripts, ``begin`` by time.monotonic()."""
+
+    @property
     def notes(self) -> Sequence[str]:
         """Return what the report should say about the observation itself."""
 
@@ -92,6 +97,11 @@ class NoObserver:
     def causes(self, path: bytes) -> Cause | None:
         """Return the only package, or None."""
         return self._cause
+
+    @property
+    def scripts(self) -> Sequence[ScriptRun]:
+        """Return nothing."""
+        return ()
 
     @property
     def notes(self) -> Sequence[str]:
@@ -137,6 +147,11 @@ class ShieldedObserver:
     def causes(self, path: bytes) -> Cause | None:
         """Return who made the last change at ``path``."""
         return self._shielded(lambda: self._observer.causes(path), None)
+
+    @property
+    def scripts(self) -> Sequence[ScriptRun]:
+        """Return the runs of maintainer scripts that were seen."""
+        return self._shielded(lambda: self._observer.scripts, ())
 
     @property
     def notes(self) -> Sequence[str]:

@@ -22,7 +22,14 @@ from aptguard.rehearsal import linux
 from aptguard.rehearsal.bounds import for_machine, memory_exhausted, read_memory, room_exhausted
 from aptguard.rehearsal.channel import channel, receive, send
 from aptguard.rehearsal.harvest import Scene, collect, harvest_changes, recorded_effects
-from aptguard.rehearsal.model import Effect, RehearsalRequest, RehearsalResult, StepResult, Unknown
+from aptguard.rehearsal.model import (
+    Effect,
+    RehearsalRequest,
+    RehearsalResult,
+    ScriptRun,
+    StepResult,
+    Unknown,
+)
 from aptguard.rehearsal.mountinfo import Mount
 from aptguard.rehearsal.observer import NoObserver, ObservedLayer, Observer
 from aptguard.shown import shown
@@ -322,7 +329,13 @@ class Supervisor:
             notes=(*self._notes, *self._observer.notes),
             output=bytes(self._output[-self._request.limits.output_bytes :]),
             timing=self._timing,
+            scripts=self._scripts(),
         )
+
+    def _scripts(self) -> tuple[ScriptRun, ...]:
+        """Return the runs of scripts by the clock of the run, which begins when all is set up."""
+        zero = self._started + self._timing.get("set-up", 0.0)
+        return tuple(replace(run, begin=max(0.0, run.begin - zero)) for run in self._observer.scripts)
 
     def _kill(self) -> None:
         """End the init process and with it, by the kernel, everything that runs in the rehearsal."""

@@ -18,6 +18,7 @@ from aptguard.changes.model import Cause
 from aptguard.rehearsal import fanotify as fan
 from aptguard.rehearsal.attribution import SCRIPT_NAMES, Action, Attribution
 from aptguard.rehearsal.early_stop import EarlyStop
+from aptguard.rehearsal.model import ScriptRun
 from aptguard.rehearsal.processes import look_at, start_time
 from aptguard.rehearsal.program_starts import LINKER_CACHE, NEW_SCRIPTS, ProgramStarts
 from aptguard.rehearsal.upper_changes import UpperChanges, WatchedLayer
@@ -157,6 +158,27 @@ class Watcher:
                 group.close()
 
     @property
+    def scripts(self) -> tuple[ScriptRun, ...]:
+        """Return the runs of maintainer scripts that were seen, ``begin`` by time.monotonic()."""
+        self._note_end(monotonic())
+        return tuple(
+            ScriptRun(
+                None if script.package is None else shown(script.package),
+                shown(script.label()),
+                script.begun,
+                max(0.0, (script.ended or script.begun) - script.begun),
+            )
+            for script in self.attribution.scripts
+            if script.begun  # else only its traces were seen
+        )
+
+    def _note_end(self, now: float) -> None:
+        """Note that the script which ran last has ended, if it was not seen before."""
+        last = self.attribution.last_script
+        if last is not None and last.ended is None:
+            last.ended = now
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Return sentences for the report where attribution is not what it should be."""
         if self.attribution.truncated:
@@ -193,7 +215,8 @@ class Watcher:
             self._see(event.pid)
         elif name.rpartition(b".")[2] in SCRIPT_NAMES:
             self._forget_ended()
-            self.attribution.script_started(event.pid, name)
+            self._note_end(monotonic())
+            self.attribution.script_started(event.pid, name, monotonic())
             self._programs = 0
             if not starts.sees_programs:
                 starts.see_programs(True)
@@ -258,6 +281,8 @@ class Watcher:
                 return  # gone again; a script in it would still be known by its environment
 
     def _report(self) -> None:
+        if self.attribution.current is None:
+            self._note_end(monotonic())
         if self._progress is None:
             return
         script = self.attribution.current

@@ -47,6 +47,7 @@ def build_report(
         timing=timing,
         complete=result.complete,
         mode=mode,
+        scripts=result.scripts,
     )
 
 
@@ -59,6 +60,8 @@ def _changed_path(change: Change, facts: Facts, names: frozenset[str]) -> Change
         size=node.size if node else 0,
         package=change.cause.package if change.cause else None,
         script=change.cause.script if change.cause else None,
+        type=node.type.value if node else "file",
+        mtime_ns=node.mtime_ns if node else 0,
     )
 
 

@@ -35,6 +35,15 @@ def report_as_plain(report: Report, *, changes: bool = False) -> dict[str, Any]:
         "findings": [finding_as_plain(finding) for finding in report.findings],
         "unknowns": [_unknown(unknown) for unknown in report.unknowns],
         "changes": counts,
+        "scripts": [
+            {
+                "package": run.package,
+                "script": run.script,
+                "begin": round(run.begin, 4),
+                "seconds": round(run.seconds, 4),
+            }
+            for run in report.scripts
+        ],
         "effects": [
             {"kind": effect.kind, "detail": shown(effect.detail), "cause": effect.cause}
             for effect in report.effects

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from aptguard.policy.finding import Finding, Verdict
-from aptguard.rehearsal.model import Effect, Unknown
+from aptguard.rehearsal.model import Effect, ScriptRun, Unknown
 from aptguard.transaction.model import Transaction
 
 
@@ -20,6 +20,8 @@ class ChangedPath:
     size: int
     package: str | None = None
     script: str | None = None
+    type: str = "file"  # changes.FileType
+    mtime_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Report:
 
     ``time`` is UTC in seconds since the epoch; ``changes`` counts by kind and by class of owner;
     ``timing`` is seconds by stage. ``fingerprint`` is the hex digest that ``id`` is made from.
-    ``mode`` is ``enforce`` or ``report``.
+    ``mode`` is ``enforce`` or ``report``. ``scripts`` are the runs of maintainer scripts, in their order.
     """
 
     id: str
@@ -47,3 +49,4 @@ class Report:
     timing: dict[str, float] = field(default_factory=dict)
     complete: bool = True
     mode: str = "enforce"
+    scripts: tuple[ScriptRun, ...] = ()
