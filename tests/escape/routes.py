@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from escape import witnesses
+from escape.witnesses import Witness
+
 PRELUDE = r"""
 import ctypes, os, socket, struct, sys, glob, fcntl
 libc = ctypes.CDLL(None, use_errno=True)
@@ -33,20 +36,23 @@ class Route:
     name: str
     code: str
     unproved: str = ""
+    witness: Witness = witnesses.a_file
 
 
 _PID_1 = "pid 1 of the machine that runs the tests may refuse it too"
 _NOT_BUILT = "the kernel that runs the tests may be built without it"
 
-# Judged by a file /srv/escaped that would stand on the machine or on the real host, or by another witness
-# that the test of the same name knows.
+SWAPPINESS = witnesses.setting("/proc/sys/vm/swappiness", lambda _, now: "61" if now != "61" else "60")
+
+# Judged by a file /srv/escaped that would stand on the machine or on the real host, or by another witness.
 WITNESSED = (
-    Route("kill a process outside", "os.kill(int(sys.argv[1]), 9)"),
+    Route("kill a process outside", "os.kill(int(sys.argv[1]), 9)", witness=witnesses.a_process),
     Route(
         "kill everything that can be seen",
         "for p in os.listdir('/proc'):\n"
         "    if p.isdigit() and int(p) != os.getpid(): os.kill(int(p), 0) or print('saw', p)\n"
         "os.kill(int(sys.argv[1]), 9)",
+        witness=witnesses.a_process,
     ),
     Route(
         "write through the root of pid 1", "write('/proc/1/root/srv/escaped', 'x')", "pid 1 is the real host"
@@ -71,22 +77,48 @@ WITNESSED = (
         "write('/srv/escaped', 'x')",
         "it would take the machine apart",
     ),
-    Route("change a kernel setting", "write('/proc/sys/vm/swappiness', sys.argv[1])"),
+    Route("change a kernel setting", "write('/proc/sys/vm/swappiness', sys.argv[1])", witness=SWAPPINESS),
     Route(
         "change a kernel setting after a remount",
         "libc.mount(b'none', b'/proc/sys', None, 32, None); libc.umount2(b'/proc/sys', 2)\n"
         "write('/proc/sys/vm/swappiness', sys.argv[1])",
+        witness=SWAPPINESS,
     ),
-    Route("talk to an abstract socket", "s = socket.socket(socket.AF_UNIX); s.connect('\\0' + sys.argv[1])"),
-    Route("talk to a socket on disk", "s = socket.socket(socket.AF_UNIX); s.connect('/srv/door')"),
-    Route("talk to a socket below /run", "s = socket.socket(socket.AF_UNIX); s.connect('/run/door')"),
-    Route("talk to the loopback", "socket.create_connection(('127.0.0.1', int(sys.argv[1])), timeout=5)"),
-    Route("make a control group", "[os.mkdir(d + '/' + sys.argv[1]) for d in cgroups()]"),
-    Route("write into the kernel's log", "open('/dev/kmsg', 'w').write(sys.argv[1] + '\\n')"),
+    Route(
+        "talk to an abstract socket",
+        "s = socket.socket(socket.AF_UNIX); s.connect('\\0' + sys.argv[1])",
+        witness=witnesses.listener("abstract"),
+    ),
+    Route(
+        "talk to a socket on disk",
+        "s = socket.socket(socket.AF_UNIX); s.connect('/srv/door')",
+        witness=witnesses.listener("/srv/door"),
+    ),
+    Route(
+        "talk to a socket below /run",
+        "s = socket.socket(socket.AF_UNIX); s.connect('/run/door')",
+        witness=witnesses.listener("/run/door"),
+    ),
+    Route(
+        "talk to the loopback",
+        "socket.create_connection(('127.0.0.1', int(sys.argv[1])), timeout=5)",
+        witness=witnesses.listener("loopback"),
+    ),
+    Route(
+        "make a control group",
+        "[os.mkdir(d + '/' + sys.argv[1]) for d in cgroups()]",
+        witness=witnesses.a_control_group,
+    ),
+    Route(
+        "write into the kernel's log",
+        "open('/dev/kmsg', 'w').write(sys.argv[1] + '\\n')",
+        witness=witnesses.the_kernel_log,
+    ),
     Route("write to a file of another mount", "write('/srv/data/escaped', 'x')"),
     Route(
         "leave something in shared memory",
         "write('/dev/shm/' + sys.argv[1], 'x')",
+        witness=witnesses.shared_memory_file,
     ),
 )
 
@@ -218,6 +250,20 @@ def writable(path):
 def readable(path):
     try: os.close(os.open(path, os.O_RDONLY)); return True
     except OSError: return False
+def change_flags(path, flags):
+    fd = os.open(path, os.O_RDONLY)
+    fcntl.ioctl(fd, 0x40086602, struct.pack('q', flags))
+def crash(name):
+    import resource
+    pid = os.fork()
+    if pid == 0:
+        for limit in (0, resource.RLIM_INFINITY):
+            try: resource.setrlimit(resource.RLIMIT_CORE, (limit, resource.RLIM_INFINITY))
+            except (ValueError, OSError): pass
+        os.chdir('/tmp')
+        libc.prctl(15, name.encode(), 0, 0, 0)
+        os.kill(os.getpid(), 11)
+    os.waitpid(pid, 0)
 """
 
 

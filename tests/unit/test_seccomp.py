@@ -100,6 +100,7 @@ def test_a_process_may_be_made_but_no_namespace(machine: str, architecture: int,
         (2, 132, EPROTONOSUPPORT),
         (10, 33, EPROTONOSUPPORT),
         (16, 9, EPROTONOSUPPORT),
+        (16, 16, EPROTONOSUPPORT),
         (16, 21, EPROTONOSUPPORT),
         (17, 0, EAFNOSUPPORT),
         (38, 0, EAFNOSUPPORT),
@@ -117,6 +118,7 @@ def test_only_sockets_of_the_own_network_namespace_are_made(
 def test_input_cannot_be_pushed_into_a_terminal() -> None:
     assert decision("x86_64", X86_64, 16, 0, 0x5401) == ALLOW
     assert decision("x86_64", X86_64, 16, 0, 0x5412) == EPERM
+    assert decision("x86_64", X86_64, 16, 0, 0x5423) == EPERM
     assert decision("x86_64", X86_64, 16, 0, 0x5412 | 1 << 32) == EPERM
     assert decision("x86_64", I386, 102, 1) == EAFNOSUPPORT
 

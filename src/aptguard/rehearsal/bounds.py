@@ -2,9 +2,9 @@
 """The bounds of a rehearsal: how far they are used up, and how they shrink on a small machine.
 
 A script must never be *refused* anything by a bound: it could carry on without, and the rehearsal would go
-another way than the machine and call it harmless. So each bound is a measure that is looked at often, and what
-the kernel enforces lies above it by more than can be used up between two looks. Where a look finds a bound
-passed, the run ends and says so.
+another way than the machine and call it harmless. So each bound is a measure that is looked at often, and
+what the kernel enforces lies above it by more than can be used up between two looks. Where a look finds a
+bound passed, the run ends and says so.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from aptguard.rehearsal.model import Limits
 
-# Beyond limits.upper_inodes; making a file takes more than a microsecond, a look comes every few milliseconds.
+# Beyond limits.upper_inodes. Making a file takes some microseconds, a look comes every 20 milliseconds.
 SPARE_INODES = 100_000
 # A process may have threads; of both together there may be so many times limits.processes.
 TASKS_PER_PROCESS = 4

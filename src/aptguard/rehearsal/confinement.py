@@ -62,9 +62,9 @@ def _drop_capabilities() -> None:
 def _without_core_dumps() -> str | None:
     """See to it that a crash starts nothing outside; return why it may, or None.
 
-    Where /proc/sys/kernel/core_pattern names a program, the kernel runs it as root of the machine, whatever the
-    limit is; only the limit of 1 byte means "never" (do_coredump() in the kernel's fs/coredump.c). The filter of
-    system calls keeps it from being changed.
+    Where /proc/sys/kernel/core_pattern names a program, the kernel runs it as root of the machine, whatever
+    the limit is; only the limit of 1 byte means "never" (do_coredump() in the kernel's fs/coredump.c). The
+    filter of system calls keeps it from being changed.
     """
     try:
         resource.setrlimit(resource.RLIMIT_CORE, (1, 1))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 
 # linux/sched.h
 CLONE_NEWNS = 0x00020000
@@ -29,6 +30,11 @@ MS_REC = 16384
 MS_PRIVATE = 1 << 18
 MNT_DETACH = 2
 OPEN_TREE_CLONE = 1
+AT_EMPTY_PATH = 0x1000
+MOUNT_ATTR_RDONLY = 1
+MOUNT_ATTR_NODEV = 4
+MOUNT_ATTR_NOATIME = 0x10
+MOUNT_ATTR__ATIME = 0x70
 OPEN_TREE_CLOEXEC = os.O_CLOEXEC
 # linux/prctl.h
 PR_SET_PDEATHSIG = 1
@@ -47,6 +53,7 @@ LINUX_CAPABILITY_VERSION_3 = 0x20080522
 SYS_OPEN_TREE = 428
 SYS_CLOSE_RANGE = 436
 SYS_OPENAT2 = 437
+SYS_MOUNT_SETATTR = 442
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -137,18 +144,33 @@ def open_tree_clone(fd: int) -> int:
 
     Mounts below it are not part of the copy (open_tree(2) without AT_RECURSIVE).
     """
-    at_empty_path = 0x1000
     result = int(
         _libc.syscall(
             ctypes.c_long(SYS_OPEN_TREE),
             ctypes.c_int(fd),
             ctypes.c_char_p(b""),
-            ctypes.c_uint(OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | at_empty_path),
+            ctypes.c_uint(OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH),
         )
     )
     if result < 0:
         raise _failure("cannot copy a mount (open_tree)")
     return result
+
+
+def only_for_reading(fd: int) -> None:
+    """Make the mount ``fd`` refuse writing, and reading leave no access times (mount_setattr(2))."""
+    change = struct.pack(
+        "=4Q", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOATIME, MOUNT_ATTR__ATIME, 0, 0
+    )
+    system_call(
+        "make a copy of a mount read-only (mount_setattr)",
+        SYS_MOUNT_SETATTR,
+        ctypes.c_long(fd),
+        ctypes.c_char_p(b""),
+        ctypes.c_long(AT_EMPTY_PATH),
+        ctypes.c_char_p(change),
+        ctypes.c_long(len(change)),
+    )
 
 
 def openat_in_root(root: int, path: bytes, flags: int) -> int:

@@ -31,6 +31,8 @@ _OVERLAY_OPTIONS = (
     b"metacopy=on,redirect_dir=on,index=off,xino=auto,volatile",
     b"metacopy=off,redirect_dir=nofollow,index=off,volatile",
 )
+# File systems that hold files and directories only.
+_ONLY_FILES = frozenset({b"vfat", b"msdos", b"exfat"})
 _WORKSPACES = (b"/run", b"/tmp", b"/mnt", b"/dev")
 _PROBE_SECONDS = 1.0
 
@@ -114,7 +116,8 @@ class _Sources:
             self._open(planned)
 
     def _open(self, planned: Planned) -> None:
-        directory = 0 if planned.cover is Cover.FILE else os.O_DIRECTORY
+        # A file is copied; that is not to show in its access time.
+        directory = os.O_NOATIME if planned.cover is Cover.FILE else os.O_DIRECTORY
         try:
             fd = os.open(
                 planned.point, os.O_RDONLY | directory | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -188,9 +191,11 @@ def _place_all(tree: RootTree, sources: dict[bytes, int]) -> None:
             if planned.point == b"/":
                 raise
             tree.unknowns.append(_uncovered(planned, str(error)))
+            if source is None:
+                continue
             # Shown read-only, so that a script at least sees what is there.
-            made.append((replace(planned, cover=Cover.READ_ONLY), b"/proc/self/fd/%d" % (source or 0)))
-            continue
+            path = _read_only_view(tree, number, planned, source)
+            planned = replace(planned, cover=Cover.READ_ONLY)  # noqa: PLW2901
         if path is not None:
             made.append((planned, path))
     merged = {place.point: os.path.dirname(place.upper) + b"/merged/" for place in tree.layers}
@@ -219,7 +224,7 @@ def _make(tree: RootTree, number: int, planned: Planned, source: int) -> bytes |
     """Make what is to stand at a mount point and return its path in the workspace, None for nothing."""
     match planned.cover:
         case Cover.OVERLAY:
-            return _overlay(tree, number, planned, source, _reopened(linux.open_tree_clone(source)))
+            return _overlay(tree, number, planned, source, _for_comparison(source))
         case Cover.COPY:
             copy = b"copies/%d" % number
             copy_tree(source, copy)
@@ -236,7 +241,7 @@ def _make(tree: RootTree, number: int, planned: Planned, source: int) -> bytes |
             tree.file_copies.append(LayerPlace(planned.point, copy, source))
             return copy
         case Cover.READ_ONLY:
-            return b"/proc/self/fd/%d" % source
+            return _read_only_view(tree, number, planned, source)
         case Cover.UNCOVERED | Cover.REPLACED | Cover.ALIAS:
             return None
 
@@ -271,6 +276,30 @@ def _overlay(tree: RootTree, number: int, planned: Planned, lower: int, original
     return home + b"/merged"
 
 
+def _read_only_view(tree: RootTree, number: int, planned: Planned, source: int) -> bytes:
+    """Return the path of something that shows ``source`` and cannot be written to.
+
+    A directory is no bind mount: through one, a socket or a FIFO leads to whoever listens on the machine.
+    Where there is no other way an empty one is shown, unless the file system holds no such things.
+    """
+    itself = b"/proc/self/fd/%d" % source
+    if planned.cover is Cover.FILE:
+        return itself
+    home = b"layers/%d-read-only" % number
+    for directory in (home, home + b"/empty", home + b"/merged"):
+        os.mkdir(directory)
+        os.chmod(directory, 0o755)
+    # Without an upper an overlay needs two lowers.
+    where = b"lowerdir=%s:%s/empty" % (itself, home)
+    try:
+        linux.mount(b"overlay", home + b"/merged", b"overlay", linux.MS_NODEV | linux.MS_RDONLY, where)
+    except OSError:
+        if planned.kind in _ONLY_FILES:
+            return itself
+        tree.notes.append(f"{shown(planned.point)} is empty in the rehearsal: it cannot be shown safely")
+    return home + b"/merged"
+
+
 def _copy_attributes(source: int, target: bytes) -> None:
     """Give the upper root what the lower root has: the merged root shows the upper's."""
     status = os.fstat(source)
@@ -291,9 +320,11 @@ def _bind(source: bytes, target: bytes, *, read_only: bool) -> None:
         linux.mount(b"none", target, b"", flags)
 
 
-def _reopened(fd: int) -> int:
-    """Return ``fd`` (an O_PATH descriptor of a directory) as one that can be read, and close it."""
+def _for_comparison(source: int) -> int:
+    """Return a descriptor of ``source`` without what is mounted in it; reading there leaves no trace."""
+    fd = linux.open_tree_clone(source)
     try:
+        linux.only_for_reading(fd)
         return os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
     finally:
         os.close(fd)

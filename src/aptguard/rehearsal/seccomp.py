@@ -94,12 +94,13 @@ _AUDIT_ARCH = {"x86_64": 0xC000003E, "i386": 0x40000003, "aarch64": 0xC00000B7}
 _COLUMN = {"x86_64": 0, "i386": 1, "aarch64": 2}
 
 _NEW_NAMESPACES = 0x7E020000  # all CLONE_NEW flags that clone(2) takes
-_TERMINAL_INPUT = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX (asm/ioctls.h)
+# TIOCSTI, TIOCLINUX push input; TIOCSETD loads the module of a line discipline (asm/ioctls.h).
+_TERMINAL_REQUESTS = (0x5412, 0x541C, 0x5423)
 _FAMILIES = (0, 1)  # AF_UNSPEC UNIX: like those below bound to the network namespace
 # A protocol that the kernel does not know makes it load a module, on the machine. By family (sys/socket.h):
-# INET, INET6: any, ICMP, TCP, UDP, ICMPv6, raw. NETLINK: route, socket diagnosis, xfrm, SELinux, netfilter,
-# uevents, generic.
-_PROTOCOLS = {2: (0, 1, 6, 17, 255), 10: (0, 6, 17, 58, 255), 16: (0, 4, 6, 7, 12, 15, 16)}
+# INET, INET6: any, ICMP, TCP, UDP, ICMPv6, raw. NETLINK: route, SELinux, uevents; others also load
+# modules, for a name in a message, and do nothing without CAP_NET_ADMIN.
+_PROTOCOLS = {2: (0, 1, 6, 17, 255), 10: (0, 6, 17, 58, 255), 16: (0, 7, 15)}
 _RLIMIT_CORE = 4
 _X32 = 0x40000000
 
@@ -146,7 +147,7 @@ def _section(architecture: str) -> list[Instruction]:
         _CLONE[column], [_argument(0), *_when(_ANY_BIT, _NEW_NAMESPACES, [_refuse(_EPERM)])]
     )
     terminal = [_argument(1)]
-    for request in _TERMINAL_INPUT:
+    for request in _TERMINAL_REQUESTS:
         terminal += _when(_EQUAL, request, [_refuse(_EPERM)])
     section += _when_call(_IOCTL[column], terminal)
     section += _when_call(_SOCKET[column], _socket())

@@ -51,7 +51,7 @@ def copy_tree(source: int, target: bytes) -> None:
 def _copy_directory(source: int, target: bytes, budget: list[int]) -> None:
     for name in os.listdir(f"/proc/self/fd/{source}".encode()):
         budget[1] -= 1
-        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOATIME
         child = os.open(name, flags, dir_fd=source)
         try:
             status = os.fstat(child)
