@@ -9,6 +9,11 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("aptguard", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("aptguard")
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 for _directory in (HERE, os.path.join(os.path.dirname(HERE), "src")):

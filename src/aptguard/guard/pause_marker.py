@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The file that tells the hooks of a pause when nobody else can: the ledger may be gone, Python may be broken.
+"""The file that tells the hooks of a pause when nobody else can: no ledger, or a broken Python.
 
 The hooks' own rule (hooks/hooklib/rules.sh) reads it; it lies in a directory that only root may enter.
 """

@@ -38,7 +38,7 @@ class Recording:
 
 
 def write_recording(state_directory: str, name: str, recording: Recording) -> None:
-    """Write ``recording`` as ``recordings/NAME.json``, if that directory is there; OSError when it cannot be."""
+    """Write ``recording`` as ``recordings/NAME.json``, if that directory is there; OSError on failure."""
     directory = os.path.join(state_directory, DIRECTORY)
     if not os.path.isdir(directory):
         return

@@ -26,6 +26,13 @@ _READ_ONLY = re.compile(
     rb"^(?:\S*/)?(?:rm|rmdir|unlink|shred|mv|find): [^\n]*?" + _QUOTED + rb"[^\n]*: Read-only file system",
     re.MULTILINE,
 )
+_SLASHES = re.compile(rb"/+")
+# The nodes of /dev are mounted in the rehearsal one by one, so that nothing can be deleted there.
+_DEVICE = re.compile(
+    rb"^(?:\S*/)?rm: cannot remove (?:'|\xe2\x80\x98)(/dev/[^'\n]*?)(?:'|\xe2\x80\x99)"
+    rb": Device or resource busy",
+    re.MULTILINE,
+)
 _KERNEL = (b"/proc/", b"/sys/", b"/dev/")
 _REFUSED_KINDS = frozenset({"attempt", "refused", "read-only"})
 
@@ -38,11 +45,14 @@ def attempt_findings(result: RehearsalResult, policy: Policy) -> Iterator[Findin
         seen.add(b"/")
         yield _finding(setting.severity, setting.origin, b"/", "rm was told to delete / and refused.")
     for match in _READ_ONLY.finditer(result.output):
-        path = match.group(1)
+        path = _SLASHES.sub(b"/", match.group(1))
         if path not in seen and not path.startswith(_KERNEL):
             seen.add(path)
             reason = f"A script tried to delete {shown(path)}, which the rehearsal could only show read-only."
             yield _finding(setting.severity, setting.origin, path, reason)
+    for path in dict.fromkeys(_DEVICE.findall(result.output)):
+        reason = f"A script tried to delete the device {shown(path)}, which programs everywhere rely on."
+        yield _finding(setting.severity, setting.origin, path, reason)
     for effect in result.effects:
         if effect.kind in _REFUSED_KINDS:
             reason = f"A script tried to do harm and was stopped by the rehearsal: {shown(effect.detail)}."

@@ -6,10 +6,13 @@ Standard library only.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 
 from aptguard.changes.model import Change, FileType, Kind
+from aptguard.policy.checks import CHECK_NAMES
 from aptguard.policy.finding import Finding, Severity
 from aptguard.policy.violation import Violation
 
@@ -47,14 +50,42 @@ def group(violations: Iterable[Violation]) -> tuple[Finding, ...]:
     )
 
 
+def together(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return the findings with those that say the same of many accounts or places drawn together.
+
+    A lost account file is one accident, not one for each account in it.
+    """
+    by_kind: dict[tuple[object, ...], list[Finding]] = {}
+    for one in findings:
+        about = "account" if one.account is not None else "path" if one.path is not None else "package"
+        reason = one.reason if about == "account" else ""
+        kind = (about, one.rule, one.severity, one.change, one.package, one.script, reason)
+        by_kind.setdefault(kind, []).append(one)
+    drawn: list[Finding] = []
+    for kind, same in by_kind.items():
+        about = kind[0]
+        if len(same) <= _MOST_TOPS or about == "package":
+            drawn += same
+        elif about == "account":
+            names = [one.account for one in same if one.account is not None]
+            text = f"{', '.join(names[:_MOST_OWNERS])} and {len(names) - _MOST_OWNERS} more"
+            drawn.append(replace(same[0], account=text, count=len(same)))
+        else:
+            paths = tuple(one.path for one in same if one.path is not None)
+            top = os.path.commonpath(paths)
+            drawn.append(replace(same[0], path=top, count=len(same), examples=paths[:_MOST_EXAMPLES]))
+    return tuple(drawn)
+
+
 def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Return the findings by severity, whole top-level directories first, then by what is lost."""
+    """Return the findings by severity: top-level directories, rules on places, general checks."""
     return tuple(
         sorted(
             findings,
             key=lambda one: (
                 _SEVERITY_RANK[one.severity],
                 one.rule != "top-level-directory",
+                one.rule in CHECK_NAMES,
                 one.change != Kind.DELETED.value,
                 -one.size,
                 -one.count,

@@ -17,7 +17,7 @@ from aptguard.policy.dangerous_homes import dormant_dangers
 from aptguard.policy.exceptions import Exceptions
 from aptguard.policy.facts import Facts
 from aptguard.policy.finding import Finding, Judgement, Severity, Verdict
-from aptguard.policy.grouping import group, worst_first
+from aptguard.policy.grouping import group, together, worst_first
 from aptguard.policy.model import Policy
 from aptguard.policy.stop import stop_prefixes
 from aptguard.policy.violation import Violation
@@ -40,7 +40,7 @@ def judge(
     violations = PathCheck(transaction, result.changes, facts, policy).violations()
     findings = [
         *group(one for one in violations if not _excused(one, exceptions)),
-        *(
+        *together(
             one
             for one in (
                 *AccountCheck(transaction, result.changes, facts, policy).findings(),

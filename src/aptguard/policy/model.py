@@ -24,8 +24,9 @@ class PathRule:
     """One named rule on paths.
 
     ``changes`` are the kinds of change it speaks for (values of changes.Kind), empty for all kinds.
-    ``explanation`` is one sentence an administrator understands. ``origin`` is ``FILE:LINE``; ``overrides`` are
-    the origins of the earlier rules of the same name that it replaced or changed, oldest first.
+    ``explanation`` is one sentence an administrator understands. ``origin`` is ``FILE:LINE``;
+    ``overrides`` are the origins of the earlier rules of the same name that it replaced or changed,
+    oldest first.
     """
 
     name: str
@@ -100,7 +101,8 @@ class WhenUnable(Enum):
 class Policy:
     """All rules in force, merged; ``sources`` are the files they came from, in order.
 
-    ``origins`` says for single settings (``mode``, ``limits.seconds``) where they are written, as ``FILE:LINE``.
+    ``origins`` says for single settings (``mode``, ``limits.seconds``) where they are written
+    (``FILE:LINE``).
     """
 
     mode: Mode = Mode.ENFORCE

@@ -37,14 +37,20 @@ def refusal(report: Report, style: Style, *, override_minutes: int, by_unknown: 
     else:
         blocking = [finding for finding in report.findings if finding.severity is Severity.BLOCK]
         lines += _wrapped(f"{_asked(report)} would touch what is protected:", style, "", "")[:2]
-        lines += _as_many_as_fit([_finding(finding, style) for finding in blocking], "finding", report)
+        culprits = {_culprit(finding) for finding in blocking}
+        if len(culprits) == 1 and len(blocking) > 1:
+            lines.append(_clipped("  by ", culprits.pop(), style))
+            entries = [_finding(finding, style, by=False) for finding in blocking]
+        else:
+            entries = [_finding(finding, style, by=True) for finding in blocking]
+        lines += _as_many_as_fit(entries, "finding", report)
         if not report.complete:
             lines.append("  The rehearsal was cut off: this list is not complete.")
     lines.append(style.bold("What to do:"))
     lines.append(f"  See everything     aptguard show {report.id}")
-    origin = next((finding.origin for finding in report.findings if finding.origin), "")
-    if origin:
-        lines.append(f"  Change the policy  override it in /etc/aptguard ({shown(origin)})")
+    origin = next((finding.origin for finding in report.findings if ":" in finding.origin), "")
+    where = f" (rule at {shown(origin)})" if origin else ""
+    lines.append(_clipped("  Change the policy  ", f"/etc/aptguard/policy.toml{where}", style))
     lines.append(f'  Allow this, once   aptguard override {report.id} --reason "WHY"')
     lines.append(f"                     and run the same command again within {override_minutes} minutes")
     lines.append("(The error lines of the package manager that follow belong to this.)")
@@ -94,22 +100,28 @@ def _asked(report: Report) -> str:
     return f"{shown(transaction.frontend)} ({names}{f' and {rest} more' if rest > 0 else ''})"
 
 
-def _finding(finding: Finding, style: Style) -> list[str]:
+def _finding(finding: Finding, style: Style, *, by: bool) -> list[str]:
     subject = subject_of(finding)
-    if finding.count > 1:
+    if finding.count > 1 and finding.path is not None:
         subject += f" and {plural(finding.count - 1, 'path')} below it"
     if finding.size:
         subject += f" ({size(finding.size)})"
     head = f"{finding.change.upper():<9}"
     lines = _wrapped(subject, style, f"  {style.bold_red(head)} ", " " * 12)[:2]
-    if finding.count > 1 and finding.examples:
+    if finding.size and finding.count > 1 and finding.examples:
         lines.append(_clipped("            newest: ", shown(finding.examples[0]), style))
+    if by:
+        lines.append(_clipped("            by ", _culprit(finding), style))
+    why = _wrapped(f"rule {finding.rule}: {shown(finding.reason)}", style, " " * 12, " " * 12)
+    lines += why if len(why) <= 2 else [why[0], _shorten(why[1] + " ...", style.columns - 1)]
+    return lines
+
+
+def _culprit(finding: Finding) -> str:
     by = " ".join(filter(None, (finding.package, finding.script))) or "an unknown process"
     if finding.command:
         by += ": " + " ".join(shown(word) for word in finding.command)
-    lines.append(_clipped("            by ", by, style))
-    lines += _wrapped(f"rule {finding.rule}: {shown(finding.reason)}", style, " " * 12, " " * 12)[:2]
-    return lines
+    return by
 
 
 def subject_of(finding: Finding) -> str:

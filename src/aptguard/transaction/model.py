@@ -76,7 +76,7 @@ class Transaction:
 
     @property
     def headline(self) -> tuple[Item, ...]:
-        """The items without the configuration of packages that are unpacked anyway: what a person asks for."""
+        """The items that a person asks for: without the configuration of what is unpacked anyway."""
         unpacked = {item.qualified for item in self.items if item.action.unpacks}
         return tuple(
             item
