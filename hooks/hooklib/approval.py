@@ -60,9 +60,13 @@ def forget(run: str) -> str:
 
 
 def _allowed(data: bytes, reply: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what may be done; ``purge`` in the reply names the removals that were judged as purges."""
+    """Yield what may be done; ``purge`` in the reply names the removals that were judged as purges.
+
+    ``settle`` names those of which nobody could tell yet whether they will be purges: no word of them here,
+    so that dpkg-hook asks again, when dpkg's selections tell.
+    """
     header, _, body = data.decode("utf-8", "surrogateescape").partition("\n\n")
-    purges = reply.get("purge")
+    purges, settle = reply.get("purge"), reply.get("settle") or ()
     for line in body.split("\n"):
         fields = line.split(" ", 8)
         if len(fields) != 9:
@@ -70,6 +74,8 @@ def _allowed(data: bytes, reply: Mapping[str, Any]) -> Iterator[str]:
         name, what = fields[0], fields[8]
         if what == "**REMOVE**":
             qualified = f"{name}:{fields[2]}"
+            if qualified in settle:
+                continue
             yield f"remove {qualified}"
             if not isinstance(purges, list) or qualified in purges:
                 yield f"purge {qualified}"

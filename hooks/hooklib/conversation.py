@@ -25,7 +25,7 @@ ENGINE = ("/usr/bin/python3", "-I", "-m", "aptguard.guard.embedded")
 MAXIMUM_REPLY = 16 << 20  # bytes, all messages together
 CONNECT_SECONDS = 3.0
 FIRST_BYTE_SECONDS = 15.0
-SILENCE_SECONDS = 240.0  # twice as long as a rehearsal may take
+SILENCE_SECONDS = 90.0  # the guard says something every ten
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GO_ON, STOP = 0, 10
 
@@ -152,7 +152,7 @@ def _messages(
         poll.register(watched, select.POLLIN)
     received = bytearray()
     total = 0
-    limit = deadline if first_byte is None else min(deadline, time.monotonic() + first_byte)
+    limit = min(deadline, time.monotonic() + (first_byte or SILENCE_SECONDS))
     while True:
         wait = min(limit - time.monotonic(), line.due())
         ready = [which for which, _ in poll.poll(max(0.0, wait) * 1000 + 1)]
@@ -164,7 +164,7 @@ def _messages(
             chunk = os.read(descriptor, 1 << 16)
             if not chunk:
                 raise NoAnswerError("it hung up without an answer")
-            limit = deadline
+            limit = min(deadline, time.monotonic() + SILENCE_SECONDS)
             total += len(chunk)
             if total > MAXIMUM_REPLY:
                 raise NoAnswerError(f"it sent more than {MAXIMUM_REPLY} bytes")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from aptguard.host.dpkg_database import DpkgDatabase
 from aptguard.rehearsal.model import Step
@@ -24,9 +24,12 @@ _GONE = frozenset(("not-installed",))
 States = Mapping[tuple[str, str], PackageState]
 
 
-def transaction_from_dpkg(command: DpkgCommand, database: DpkgDatabase, cwd: bytes, text: str) -> Transaction:
+def transaction_from_dpkg(
+    command: DpkgCommand, database: DpkgDatabase, cwd: bytes, text: str, purged: Sequence[bytes] = ()
+) -> Transaction:
     """Return the transaction of one dpkg call that changes packages; ``text`` is its command line.
 
+    ``purged`` are the packages that will be purged after the call has removed them (names_to_be_purged).
     Raises subprocess.CalledProcessError or OSError when a .deb file cannot be read, DpkgDatabaseError.
     """
     states = database.states()
@@ -35,15 +38,32 @@ def transaction_from_dpkg(command: DpkgCommand, database: DpkgDatabase, cwd: byt
         case "install" | "unpack":
             items = tuple(_unpacked(archive, states, database) for archive in _archives(command, cwd))
         case "remove" | "purge":
-            action = Action.PURGE if command.action == "purge" else Action.REMOVE
-            items = tuple(_item(key, action, database) for key in _chosen(command, states))
+            items = tuple(
+                _item(
+                    key,
+                    Action.PURGE if command.action == "purge" or _name(key) in purged else Action.REMOVE,
+                    database,
+                )
+                for key in _chosen(command, states)
+            )
         case _:
             items = tuple(_item(key, Action.CONFIGURE, database) for key in _chosen(command, states))
     return Transaction("dpkg", items, command_line=text, dpkg_options=command.options)
 
 
-def steps_of_dpkg(command: DpkgCommand, cwd: bytes) -> tuple[Step, ...]:
-    """Return the call as it will be made, without what binds it to its caller."""
+def names_to_be_purged(command: DpkgCommand, database: DpkgDatabase) -> tuple[bytes, ...]:
+    """Return the packages of a front end's ``--remove`` that it will purge later in its run.
+
+    By then it has written its wishes into dpkg's selections, and first calls ``--remove`` for both kinds.
+    """
+    if command.action != "remove":
+        return ()
+    states = database.states()
+    return tuple(_name(key) for key in _chosen(command, states) if states[key].selection == "purge")
+
+
+def steps_of_dpkg(command: DpkgCommand, cwd: bytes, purged: Sequence[bytes] = ()) -> tuple[Step, ...]:
+    """Return the call as it will be made, without what binds it to its caller; then the purge."""
     words = [_DPKG, *command.options]
     if not {b"--force-confnew", b"--force-confold", b"--force-confdef"} & set(command.options):
         words += [b"--force-confdef", b"--force-confold"]
@@ -51,7 +71,10 @@ def steps_of_dpkg(command: DpkgCommand, cwd: bytes) -> tuple[Step, ...]:
     words += [b"--recursive"] if command.recursive else []
     words.append(b"--" + os.fsencode(command.action or "configure"))
     operands = command.names or tuple(os.path.join(cwd, archive) for archive in command.archives)
-    return (Step((*words, *([b"--", *operands] if operands else []))),)
+    steps = [Step((*words, *([b"--", *operands] if operands else [])))]
+    if purged:
+        steps.append(Step((_DPKG, *command.options, b"--force-depends", b"--purge", b"--", *purged)))
+    return tuple(steps)
 
 
 def _archives(command: DpkgCommand, cwd: bytes) -> Iterator[bytes]:
@@ -101,6 +124,11 @@ def _is_pending(action: str | None, state: PackageState) -> bool:
             return state.selection in ("deinstall", "purge") and state.status != "config-files"
         case _:
             return state.status in ("unpacked", "half-configured", "triggers-awaited", "triggers-pending")
+
+
+def _name(key: tuple[str, str]) -> bytes:
+    # dpkg takes "name:all" for no package that is installed under the native architecture.
+    return os.fsencode(key[0] if key[1] == "all" else f"{key[0]}:{key[1]}")
 
 
 def _item(key: tuple[str, str], action: Action, database: DpkgDatabase) -> Item:

@@ -7,12 +7,15 @@ raise to the caller, and nothing may end in ``allow``.
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date
 
+from aptguard.guard.driven_out import STATUS, with_driven_out
+from aptguard.guard.limits import limits_for
 from aptguard.guard.recording import Recording
 from aptguard.host.dpkg_database import DpkgDatabase
 from aptguard.host.gather import files_to_collect, gather_facts
@@ -21,8 +24,8 @@ from aptguard.policy.finding import Judgement, Verdict
 from aptguard.policy.judge import judge, stop_prefixes
 from aptguard.policy.model import Policy
 from aptguard.rehearsal.dpkg_sequence import steps
-from aptguard.rehearsal.model import Limits, RehearsalRequest, RehearsalResult, Step, Unknown
-from aptguard.rehearsal.rehearse import rehearse
+from aptguard.rehearsal.model import RehearsalRequest, RehearsalResult, Step, Unknown
+from aptguard.rehearsal.rehearse import RehearsalCancelledError, rehearse
 from aptguard.report.build import build_report
 from aptguard.report.model import Report
 from aptguard.transaction.archive_digest import archive_digests
@@ -57,9 +60,12 @@ def examine(
     calls: tuple[Step, ...] | None = None,
     progress: Callable[[str], None] | None = None,
     mount_namespace: int | None = None,
+    cancelled: Callable[[], bool] | None = None,
     record: Callable[[str, Recording], None] | None = None,
 ) -> Report:
     """Return the report on ``transaction``; never raises for anything that the transaction can cause.
+
+    Raises RehearsalCancelledError once ``cancelled`` says that nobody waits for the report any more.
 
     ``calls`` are the dpkg calls to rehearse; apt's own for the transaction where they are not given.
     ``mount_namespace`` is a descriptor of the caller's mount namespace (namespaces(7)), which the
@@ -78,7 +84,11 @@ def examine(
             planned = steps(transaction, triggers=policy.rehearse_triggers) if calls is None else calls
             request = _request(transaction, planned, caller, policy, database)
         with stopwatch.stage("rehearse"):
-            result = rehearse(request, progress=progress, mount_namespace=mount_namespace)
+            result = rehearse(
+                request, progress=progress, mount_namespace=mount_namespace, cancelled=cancelled
+            )
+        if calls is not None:
+            transaction = with_driven_out(transaction, result.collected.get(STATUS), database)
         with stopwatch.stage("facts"):
             facts = gather_facts(transaction, result, database)
         with stopwatch.stage("judge"):
@@ -87,6 +97,8 @@ def examine(
         if record is not None:
             recording = Recording(transaction, result, facts, today.isoformat(), judgement)
             record(fingerprint(transaction, digests), recording)
+    except RehearsalCancelledError:
+        raise
     except Exception as error:
         failed = Unknown("the examination", str(error) or type(error).__name__)
         judgement = Judgement(Verdict.UNKNOWN, (), (*result.unknowns, failed))
@@ -102,6 +114,13 @@ def examine(
         mode=policy.mode.value,
         timing={**stopwatch.seconds, **{f"rehearse.{k}": v for k, v in result.timing.items()}},
     )
+
+
+def _archive_sizes(transaction: Transaction) -> Iterator[int]:
+    for item in transaction.items:
+        if item.archive is not None:
+            with suppress(OSError):  # dpkg will say what is wrong with it
+                yield os.stat(item.archive).st_size
 
 
 def _request(
@@ -125,14 +144,11 @@ def _request(
         environment=environment,
         cwd=caller.cwd,
         umask=caller.umask,
-        limits=Limits(
-            seconds=float(policy.limits.seconds),
-            upper_bytes=policy.limits.upper_mib << 20,
-            memory_bytes=policy.limits.memory_mib << 20,
-            processes=policy.limits.processes,
-            changes=policy.limits.changes,
+        limits=limits_for(policy.limits, transaction, _archive_sizes(transaction)),
+        collect=(
+            *files_to_collect(transaction, database),
+            *([STATUS] if transaction.frontend == "dpkg" else []),
         ),
-        collect=files_to_collect(transaction, database),
         masked=_GUARD_FILES,
         # Where a package of the transaction has files of its own, a deletion there decides nothing yet.
         stop_patterns=tuple(

@@ -13,13 +13,17 @@ from typing import Any
 from aptguard.alerts.events import override_event, unreadable_event
 from aptguard.guard.admission import REFUSED, admit
 from aptguard.guard.caller import caller_from_request
-from aptguard.guard.dpkg_plan import steps_of_dpkg, transaction_from_dpkg
+from aptguard.guard.dpkg_plan import names_to_be_purged, steps_of_dpkg, transaction_from_dpkg
 from aptguard.guard.errors import GuardError
 from aptguard.guard.examination import examine
 from aptguard.guard.peer import Peer
 from aptguard.guard.plan import OPERATIONS, capture_plan
+from aptguard.guard.selections import selections_to_put_back
+from aptguard.guard.settling import as_removals, to_be_settled
 from aptguard.guard.state import GuardState
-from aptguard.host.dpkg_database import DpkgDatabase
+from aptguard.guard.waiting import Waiting
+from aptguard.host.dpkg_database import DpkgDatabase, DpkgDatabaseError
+from aptguard.policy.finding import Verdict
 from aptguard.policy.model import Policy
 from aptguard.report.model import Report
 from aptguard.report.quantity import moment
@@ -36,11 +40,9 @@ from aptguard.transaction.apt_protocol import (
 from aptguard.transaction.dpkg_command import DpkgCommand, read_dpkg_command
 from aptguard.transaction.model import Action, Transaction
 
-Progress = Callable[[str], None] | None
-
 
 def judge_apt(
-    state: GuardState, parameters: Mapping[str, Any], peer: Peer, progress: Progress
+    state: GuardState, parameters: Mapping[str, Any], peer: Peer, waiting: Waiting
 ) -> dict[str, Any]:
     """Return the answer to apt's Pre-Install-Pkgs hook."""
     style = _style(parameters)
@@ -61,22 +63,37 @@ def judge_apt(
         caller = caller_from_request(parameters, pid=peer.pid, uid=peer.uid)
     except Exception as error:
         return _unreadable(state, f"The transaction cannot be prepared: {error}", style)
-    report = examine(
-        transaction,
-        caller,
-        loaded.policy,
-        database=database,
-        progress=progress,
-        mount_namespace=peer.mount_namespace,
-        record=state.record,
-    )
+
+    def examined(one: Transaction) -> Report:
+        return examine(
+            one,
+            caller,
+            loaded.policy,
+            database=database,
+            progress=waiting.progress,
+            mount_namespace=peer.mount_namespace,
+            cancelled=waiting.cancelled,
+            record=state.record,
+        )
+
+    report, settle = examined(transaction), list[str]()
+    removals = as_removals(transaction) if report.verdict is not Verdict.ALLOW else None
+    if removals is not None:
+        gentler = examined(removals)
+        if gentler.verdict is Verdict.ALLOW:
+            settle, transaction, report = to_be_settled(transaction), removals, gentler
     reply = admit(state, report, loaded.policy, run=_run(parameters, peer), style=style)
     purged = [item.qualified for item in transaction.items if item.action is Action.PURGE]
-    return {**reply, "purge": purged}
+    return {
+        **reply,
+        "purge": purged,
+        "settle": settle,
+        "selections": _put_back(state, transaction, database) if reply["exit"] == REFUSED else "",
+    }
 
 
 def judge_dpkg(
-    state: GuardState, parameters: Mapping[str, Any], peer: Peer, progress: Progress
+    state: GuardState, parameters: Mapping[str, Any], peer: Peer, waiting: Waiting
 ) -> dict[str, Any]:
     """Return the answer to dpkg's own pre-invoke hook, for a call that no approved run of apt covers."""
     style = _style(parameters)
@@ -93,7 +110,8 @@ def judge_dpkg(
             return _unreadable(state, f"dpkg works by another package database: {elsewhere}.", style)
         cwd = _working_directory(run)
         text = " ".join(os.fsdecode(word) for word in argv)
-        transaction = transaction_from_dpkg(command, database, cwd, text)
+        purged = names_to_be_purged(command, database) if _is_below_apt(parameters) else ()
+        transaction = transaction_from_dpkg(command, database, cwd, text, purged)
         caller = caller_from_request(parameters, pid=peer.pid, uid=peer.uid)
     except Exception as error:
         return _unreadable(state, f"The call of dpkg cannot be prepared: {error}", style)
@@ -102,9 +120,10 @@ def judge_dpkg(
         caller,
         loaded.policy,
         database=database,
-        calls=steps_of_dpkg(command, cwd),
-        progress=progress,
+        calls=steps_of_dpkg(command, cwd, purged),
+        progress=waiting.progress,
         mount_namespace=peer.mount_namespace,
+        cancelled=waiting.cancelled,
         record=state.record,
     )
     return admit(state, report, loaded.policy, run=run, style=style)
@@ -129,7 +148,7 @@ def finish(state: GuardState, parameters: Mapping[str, Any], peer: Peer) -> dict
     return {"exit": 0, "text": ""}
 
 
-def check(state: GuardState, parameters: Mapping[str, Any], peer: Peer, progress: Progress) -> dict[str, Any]:
+def check(state: GuardState, parameters: Mapping[str, Any], peer: Peer, waiting: Waiting) -> dict[str, Any]:
     """Rehearse the plan that apt would make; return ``{"report": ...}``, or ``{"report": None}`` for no plan.
 
     Raises GuardError ``InvalidParameter`` or ``CannotPlan``.
@@ -155,8 +174,9 @@ def check(state: GuardState, parameters: Mapping[str, Any], peer: Peer, progress
         caller,
         loaded.policy,
         database=database,
-        progress=progress,
+        progress=waiting.progress,
         mount_namespace=peer.mount_namespace,
+        cancelled=waiting.cancelled,
         record=state.record,
     )
     state.in_ledger(lambda ledger: ledger.record(report), None)
@@ -178,6 +198,20 @@ def _asked_as(transaction: Transaction, command_line: str) -> Transaction:
         dpkg_options=transaction.dpkg_options,
         script_path=transaction.script_path,
     )
+
+
+def _put_back(state: GuardState, transaction: Transaction, database: DpkgDatabase) -> str:
+    try:
+        return selections_to_put_back(transaction, database)
+    except DpkgDatabaseError as error:
+        state.degraded(f"dpkg's selections could not be put back after a block: {error}")
+        return ""
+
+
+def _is_below_apt(parameters: Mapping[str, Any]) -> bool:
+    """Whether the call is a front end's, which tells dpkg of a purge by the selections (dpkg(1))."""
+    environment = parameters.get("environment")
+    return isinstance(environment, dict) and bool(environment.get("DPKG_FRONTEND_LOCKED"))
 
 
 def _unreadable(state: GuardState, reason: str, style: Style) -> dict[str, Any]:

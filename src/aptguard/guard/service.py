@@ -18,6 +18,7 @@ from aptguard.guard.errors import GuardError
 from aptguard.guard.peer import Peer
 from aptguard.guard.selftest import run_selftest
 from aptguard.guard.state import GuardState, account_files
+from aptguard.guard.waiting import Waiting
 from aptguard.host.accounts import read_accounts
 from aptguard.ledger.store import DIRECTORY
 from aptguard.policy.judge import dormant_dangers
@@ -45,18 +46,18 @@ class Guard:
 
         Raises GuardError with a name and a sentence when it refuses.
         """
-        progress = _cancelling(progress, cancelled)
+        waiting = Waiting(progress, cancelled.is_set if cancelled is not None else None)
         match method:
             case "JudgeApt":
-                return judging.judge_apt(self._state, parameters, peer, progress)
+                return judging.judge_apt(self._state, parameters, peer, waiting)
             case "JudgeDpkg":
-                return judging.judge_dpkg(self._state, parameters, peer, progress)
+                return judging.judge_dpkg(self._state, parameters, peer, waiting)
             case "Announce":
                 return judging.announce(self._state, parameters)
             case "Finish":
                 return judging.finish(self._state, parameters, peer)
             case "Check":
-                return judging.check(self._state, parameters, peer, progress)
+                return judging.check(self._state, parameters, peer, waiting)
             case "Status":
                 return self.status(seen=_is_seen(parameters, peer))
             case "Selftest":
@@ -116,25 +117,6 @@ class Guard:
         return {"passed": result.passed, "steps": to_plain(result.steps), "report": to_plain(result.report)}
 
 
-class CancelledError(Exception):
-    """The caller hung up while its transaction was being rehearsed."""
-
-
 def _is_seen(parameters: Mapping[str, Any], peer: Peer) -> bool:
     """Whether what is asked for is shown to the administrator (not to a program that only looks it up)."""
     return parameters.get("seen") is True and peer.uid == 0
-
-
-def _cancelling(
-    progress: Callable[[str], None] | None, cancelled: threading.Event | None
-) -> Callable[[str], None] | None:
-    if cancelled is None:
-        return progress
-
-    def check(text: str) -> None:
-        if cancelled.is_set():
-            raise CancelledError("The caller hung up.")
-        if progress is not None:
-            progress(text)
-
-    return check

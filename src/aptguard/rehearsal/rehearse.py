@@ -23,6 +23,7 @@ from aptguard.shown import shown
 _PYTHON = "/usr/bin/python3"
 _HELPER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "helper.py")
 _CANCEL_SECONDS = 0.2  # between two looks at whether the answer is still wanted
+_SIGN_OF_LIFE_SECONDS = 10.0  # between two calls of progress, even where nothing new is to be told
 # For the helper's own start, its end, and reading a large change set, beyond what the request allows the run.
 _OUTER_SECONDS = 60.0
 _LONGEST_ANSWER = 1 << 30
@@ -121,8 +122,10 @@ class _Helper:
         os.set_blocking(stdin.fileno(), False)
         unsent = memoryview(dumps(request).encode() + b"\n")
         received = bytearray()
-        longest = _CANCEL_SECONDS if cancelled is not None else request.limits.seconds + _OUTER_SECONDS
+        longest = _CANCEL_SECONDS if cancelled is not None else _SIGN_OF_LIFE_SECONDS
+        telling = _Telling(progress)
         while True:
+            telling.give_sign_of_life()
             if cancelled is not None and cancelled():
                 raise RehearsalCancelledError("the caller hung up")
             left = max(0.0, deadline - time.monotonic())
@@ -148,7 +151,7 @@ class _Helper:
                     line, _, rest = bytes(received).partition(b"\n")
                     received = bytearray(rest)
                     block = rest
-                    result = _read_message(line, progress)
+                    result = _read_message(line, telling)
                     if result is not None:
                         return result
 
@@ -173,6 +176,25 @@ class _Helper:
         how = f"exit {status}" if status >= 0 else f"signal {-status}"
         last = self._errors.strip().rpartition(b"\n")[2]
         return f"the helper process ended without an answer ({how}) {shown(last)}".rstrip()
+
+
+class _Telling:
+    """Passes progress on, and repeats the last line when nothing has been told for a while."""
+
+    def __init__(self, progress: Callable[[str], None]) -> None:
+        self._progress = progress
+        self._last = "rehearsing"
+        self._due = time.monotonic() + _SIGN_OF_LIFE_SECONDS
+
+    def __call__(self, line: str) -> None:
+        self._last = line
+        self._due = time.monotonic() + _SIGN_OF_LIFE_SECONDS
+        self._progress(line)
+
+    def give_sign_of_life(self) -> None:
+        """Repeat the last line if it is time."""
+        if time.monotonic() >= self._due:
+            self(self._last)
 
 
 def _read_message(line: bytes, progress: Callable[[str], None]) -> RehearsalResult | None:
