@@ -215,8 +215,10 @@ def tree_of(pid: int) -> list[int]:
     """Return pid and all its descendants, the eldest first."""
     found = [pid]
     for parent in found:
-        with suppress(OSError), open(f"/proc/{parent}/task/{parent}/children", encoding="ascii") as file:
-            found.extend(map(int, file.read().split()))
+        with suppress(OSError):
+            for thread in os.listdir(f"/proc/{parent}/task"):
+                with open(f"/proc/{parent}/task/{thread}/children", encoding="ascii") as file:
+                    found.extend(map(int, file.read().split()))
     return found
 
 

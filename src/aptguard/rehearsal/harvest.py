@@ -146,9 +146,11 @@ def _collect_one(
         os.close(fd)
 
 
-def recorded_effects(merged: int) -> tuple[Effect, ...]:
-    """Return what the stand-ins recorded; nothing when their record is gone."""
+def recorded_effects(merged: int) -> tuple[tuple[Effect, ...], tuple[Unknown, ...]]:
+    """Return what the stand-ins recorded, and an Unknown when their record cannot be read any more."""
     found: dict[bytes, bytes | None] = {}
-    with contextlib.suppress(OSError, ValueError):
+    try:
         _collect_one(merged, calls_path(), found, within_directory=False)
-    return read_calls(found.get(calls_path()) or b"")
+    except (OSError, ValueError) as error:
+        return (), (Unknown("what was asked of running services", f"its record cannot be read: {error}"),)
+    return read_calls(found.get(calls_path()) or b""), ()

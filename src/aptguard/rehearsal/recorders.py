@@ -65,6 +65,17 @@ _PROGRAMS: dict[bytes, tuple[str, bytes]] = {
     b"sysctl": ("kernel", _RUN_AND_SUCCEED),
     b"swapon": ("kernel", _SUCCEED),
     b"swapoff": ("kernel", _SUCCEED),
+    # Clients of servers and managers that cannot be reached from inside: they fail here as they would there
+    # without the server, and what they would ask for is told.
+    **dict.fromkeys(
+        (b"psql", b"dropdb", b"dropuser", b"mysql", b"mysqladmin", b"mariadb"), ("database", _RUN)
+    ),
+    **dict.fromkeys((b"mariadb-admin", b"mongosh", b"mongo", b"redis-cli"), ("database", _RUN)),
+    **dict.fromkeys((b"docker", b"podman", b"ctr", b"lxc", b"incus", b"virsh"), ("container", _RUN)),
+    **dict.fromkeys((b"pkill", b"killall"), ("signal", _RUN)),
+    **dict.fromkeys((b"efibootmgr", b"bootctl", b"fwupdmgr"), ("firmware", _RUN)),
+    **dict.fromkeys((b"mknod", b"wipefs", b"blkdiscard", b"sgdisk", b"sfdisk", b"parted"), ("device", _RUN)),
+    **dict.fromkeys((b"lvremove", b"vgremove", b"pvremove", b"zfs", b"zpool", b"mdadm"), ("device", _RUN)),
     b"mount": ("mount", _RUN),
     b"umount": ("mount", _RUN),
 }
@@ -91,7 +102,7 @@ class Placed:
 
 
 def place_recorders() -> tuple[tuple[Placed, ...], tuple[str, ...]]:
-    """Put the stand-ins into the present root; return them, and notes on those that could not be put."""
+    """Put the stand-ins into the present root; return them, and sentences on those that could not be put."""
     os.makedirs(_ORIGINALS, 0o755)
     os.close(os.open(_CALLS, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666))
     os.chmod(_CALLS, 0o666)
@@ -105,8 +116,7 @@ def place_recorders() -> tuple[tuple[Placed, ...], tuple[str, ...]]:
         for name, (_, text) in _PROGRAMS.items():
             path = directory + b"/" + name
             if _is_regular(path):
-                _keep_original(path, name)
-                _try_to_replace(path, text, placed, notes)
+                _try_to_replace(path, text, placed, notes, keep_as=name)
     return tuple(placed), tuple(notes)
 
 
@@ -169,6 +179,8 @@ def _only_asks(name: bytes, arguments: list[bytes], words: list[bytes]) -> bool:
         case b"sysctl":
             writing = (b"-w", b"-p", b"--load", b"--system")
             return not any(b"=" in word or word.startswith(writing) for word in arguments)
+        case b"mknod":
+            return bool({b"p", b"--help", b"--version"} & set(arguments))
         case b"udevadm":
             return words[:1] == [b"info"] or not words
         case b"start-stop-daemon":
@@ -179,19 +191,23 @@ def _only_asks(name: bytes, arguments: list[bytes], words: list[bytes]) -> bool:
 def _is_regular(path: bytes) -> bool:
     try:
         return stat.S_ISREG(os.lstat(path).st_mode)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
 
 
 def _keep_original(path: bytes, name: bytes) -> None:
     target = _ORIGINALS + b"/" + name
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(FileExistsError):  # another directory has a program of this name
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o755))
         linux.mount(path, target, b"", linux.MS_BIND)
 
 
-def _try_to_replace(path: bytes, text: bytes, placed: list[Placed], notes: list[str]) -> None:
+def _try_to_replace(
+    path: bytes, text: bytes, placed: list[Placed], notes: list[str], *, keep_as: bytes | None = None
+) -> None:
     try:
+        if keep_as is not None:
+            _keep_original(path, keep_as)
         placed.append(_replace(path, text))
     except OSError as error:
         notes.append(f"calls of {shown(path)} are not recorded: {error.strerror}")

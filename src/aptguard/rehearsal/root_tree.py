@@ -261,6 +261,11 @@ def _overlay(tree: RootTree, number: int, planned: Planned, lower: int, original
         except OSError as error:
             refusals.append(error)
             continue
+        if place == 1:
+            tree.notes.append(
+                f"below {shown(planned.point)} the names of one file are taken apart when it is changed: "
+                f"the overlay has no index ({refusals[0].strerror})"
+            )
         if place == len(_OVERLAY_OPTIONS) - 1:
             tree.unknowns.append(
                 Unknown(

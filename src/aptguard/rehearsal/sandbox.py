@@ -22,7 +22,7 @@ from aptguard.rehearsal import linux
 from aptguard.rehearsal.bounds import processes_exhausted
 from aptguard.rehearsal.channel import receive, send
 from aptguard.rehearsal.confinement import confine
-from aptguard.rehearsal.model import Limits, RehearsalRequest, Step
+from aptguard.rehearsal.model import Limits, RehearsalRequest, Step, Unknown
 from aptguard.rehearsal.recorders import Placed, place_recorders, still_ours
 from aptguard.rehearsal.root_tree import RootTree, build_root_tree
 from aptguard.shown import shown
@@ -92,7 +92,8 @@ def _prepare(
     namespace = os.open(b"/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     shared_memory = os.open(b"/dev/shm", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     os.umask(0o022)
-    placed, notes = place_recorders()
+    placed, not_placed = place_recorders()
+    tree.unknowns += [Unknown("what is asked of running services", sentence) for sentence in not_placed]
     _raise_loopback()
     send(
         control,
@@ -102,7 +103,7 @@ def _prepare(
             {"what": unknown.what, "reason": unknown.reason, "path": _plain(unknown.path)}
             for unknown in tree.unknowns
         ],
-        notes=[*tree.notes, *notes],
+        notes=tree.notes,
     )
     _close_all_but(control.fileno(), output, status)
     missing = confine()
@@ -134,7 +135,7 @@ def _plain(path: bytes | None) -> str | None:
 
 def _raise_loopback() -> None:
     """Switch ``lo`` on, so that a script meets a refused connection and not an unreachable network."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as end, contextlib.suppress(OSError):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:
         # netdevice(7): SIOCSIFFLAGS with IFF_UP | IFF_RUNNING
         fcntl.ioctl(end, 0x8914, struct.pack("16sH14x", b"lo", 0x41))
 

@@ -309,7 +309,8 @@ class Supervisor:
             self._unknowns += unread
             collected, unread = collect(self._scene.merged, self._request.collect)
             self._unknowns += unread
-            effects = recorded_effects(self._scene.merged)
+            effects, unread = recorded_effects(self._scene.merged)
+            self._unknowns += unread
         self._timing["reading"] = time.monotonic() - begun
         self._timing["total"] = time.monotonic() - self._started
         done = [
@@ -330,6 +331,7 @@ class Supervisor:
             output=bytes(self._output[-self._request.limits.output_bytes :]),
             timing=self._timing,
             scripts=self._scripts(),
+            mount_points=tuple(mount.point for mount in self._scene.mounts),
         )
 
     def _scripts(self) -> tuple[ScriptRun, ...]:
