@@ -27,6 +27,7 @@ def build_deb(
     architecture: str = "all",
     fields: Mapping[str, str] | None = None,
     control_files: Mapping[str, str] | None = None,
+    owner: tuple[int, int] | None = None,
 ) -> str:
     """Build one package with dpkg-deb and return the path of the archive.
 
@@ -35,6 +36,7 @@ def build_deb(
     ``scripts`` maps maintainer scripts to their text; without ``#!`` it is run by ``/bin/sh -e``.
     ``conffiles`` are by default all files below ``/etc``. ``fields`` adds to the control file
     (``Multi-Arch``, ``Essential`` ...); ``control_files`` adds to the control archive (``triggers`` ...).
+    ``owner`` is the uid and gid of everything in it, by default 0 and 0.
 
     :raises ValueError: for a script name that dpkg does not know.
     :raises subprocess.CalledProcessError: dpkg-deb refused the package.
@@ -77,8 +79,14 @@ def build_deb(
         for member, text in members.items():
             _write_file(root, f"/DEBIAN/{member}", text)
             os.chmod(_below(root, f"/DEBIAN/{member}"), 0o755 if member in MAINTAINER_SCRIPTS else 0o644)
+        whose = ["--root-owner-group"]
+        if owner is not None:
+            subprocess.run(
+                ["chown", "--recursive", "--no-dereference", f"{owner[0]}:{owner[1]}", root], check=True
+            )
+            whose = []
         subprocess.run(
-            ["dpkg-deb", "--root-owner-group", "-Znone", "--build", root, archive],
+            ["dpkg-deb", *whose, "-Znone", "--build", root, archive],
             check=True,
             capture_output=True,
             text=True,

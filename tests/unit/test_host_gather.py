@@ -13,6 +13,7 @@ from change_sets import (
     UPGRADE,
     altered,
     default_policy,
+    directory,
     gone,
     made,
     result,
@@ -137,12 +138,11 @@ def test_an_edited_file_in_etc_that_is_no_conffile_is_found(root: Root) -> None:
     root.write("/var/lib/dpkg/info/toy.md5sums", sums)
     changes = (altered("/etc/toy.yml", Kind.CONTENT), altered("/etc/toy.conf", Kind.CONTENT))
     collected = {LIST: b"/.\n/etc/toy.yml\n"}
-    assert gathered(root, UPGRADE, result(*changes, collected=collected)).locally_modified == {
-        b"/etc/toy.yml"
-    }
+    assert b"/etc/toy.yml" in gathered(root, UPGRADE, result(*changes, collected=collected)).locally_modified
     digest = hashlib.md5(b"edited").hexdigest().encode()
     root.write("/var/lib/dpkg/info/toy.md5sums", sums.replace(b"0" * 32, digest))
-    assert gathered(root, UPGRADE, result(*changes, collected=collected)).locally_modified == frozenset()
+    modified = gathered(root, UPGRADE, result(*changes, collected=collected)).locally_modified
+    assert b"/etc/toy.yml" not in modified
 
 
 def test_a_diversion_that_the_run_made_is_known_in_both_directions(root: Root) -> None:
@@ -203,3 +203,45 @@ def test_a_question_about_ten_paths_reads_no_list_but_the_packages_own(
     facts = gather_facts(PURGE, rehearsed, DpkgDatabase(root.path, index=index))
     assert facts.owners == {b"/usr/share/p7": ("p7",)}
     assert set(read) == {b"toy"}
+
+
+def test_a_conffile_is_edited_when_its_sum_is_not_the_one_that_dpkg_recorded(root: Root) -> None:
+    root.write("/etc/toy.conf", b"edited")
+    changes = (altered("/etc/toy.conf", Kind.CONTENT),)
+    collected = {LIST: b"/.\n/etc/toy.conf\n"}
+    modified = gathered(root, UPGRADE, result(*changes, collected=collected)).locally_modified
+    assert modified == {b"/etc/toy.conf"}
+    digest = hashlib.md5(b"edited").hexdigest()
+    root.package("toy", OWN, fields=f"Conffiles:\n /etc/toy.conf {digest}\n")
+    assert gathered(root, UPGRADE, result(*changes, collected=collected)).locally_modified == frozenset()
+
+
+def test_a_conffile_that_the_new_version_gives_up_is_not_one_of_its_files(root: Root) -> None:
+    collected: dict[bytes, bytes | None] = {LIST: b"/.\n/etc/toy.conf\n"}
+    conffiles = LIST.replace(b".list", b".conffiles")
+    assert conffiles in files_to_collect(UPGRADE, DpkgDatabase(root.path))
+    collected[conffiles] = b"/etc/toy.conf\n"
+    assert b"/etc/toy.conf" in gathered(root, UPGRADE, result(collected=collected)).listed_after
+    collected[conffiles] = b"/etc/other.conf\n"
+    assert b"/etc/toy.conf" not in gathered(root, UPGRADE, result(collected=collected)).listed_after
+    collected[conffiles] = None  # it has no conffiles at all
+    assert b"/etc/toy.conf" not in gathered(root, UPGRADE, result(collected=collected)).listed_after
+
+
+def test_the_holders_of_a_role_are_those_that_stay_and_those_that_come(root: Root) -> None:
+    for name in ("openssh-server", "dropbear"):
+        root.package(name, [b"/usr"])
+    plan = transaction(("openssh-server", Action.REMOVE), ("tinysshd", Action.INSTALL), architecture="all")
+    done = result(collected={b"/var/lib/dpkg/info/tinysshd.list": b"/.\n"})
+    assert gathered(root, plan, done).role_holders == {"secure-shell": ("dropbear", "tinysshd")}
+
+
+def test_a_directory_is_emptied_when_only_what_packages_list_is_left(root: Root) -> None:
+    root.write("/var/lib/toystate/rules/mine", b"x")
+    changes = (gone("/var/lib/toystate/rules", directory()), gone("/var/lib/toystate/rules/mine"))
+    collected = {LIST: b"/.\n/var/lib/toystate\n"}
+    done = result(*changes, collected=collected)
+    assert gathered(root, UPGRADE, done).emptied == {b"/var/lib/toystate"}
+    root.write("/var/lib/toystate/kept", b"x")
+    assert gathered(root, UPGRADE, done).emptied == frozenset()
+    assert gathered(root, UPGRADE, result(*changes[1:], collected=collected)).emptied == frozenset()

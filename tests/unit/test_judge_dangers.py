@@ -78,7 +78,7 @@ DANGERS: list[tuple[str, Transaction, tuple[Change, ...], Facts, str]] = [
     ("C-link-to-the-data", PURGE, (gone("/var/lib/mysql/data", link(b"/data/mysql")),), facts(), "databases"),
     ("C-where-the-link-points", PURGE, (gone("/data/mysql/ibdata1"),), facts(), "unowned-file"),
     ("C-data-beside-the-program", PURGE, (gone("/opt/toy/data/x"),), TOY_IN_OPT, "local-data"),
-    ("C-network-configuration", PURGE, (gone("/etc/network/interfaces"),), facts(), "unowned-file"),
+    ("C-network-configuration", PURGE, (gone("/etc/network/interfaces"),), facts(), "network-configuration"),
     ("D-file-of-another", PURGE, (gone("/usr/bin/find"),), OF_OTHERS, "foreign-file"),
     (
         "D-shared-spool",

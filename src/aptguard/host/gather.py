@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from aptguard.changes.model import Kind
 from aptguard.host.accounts import declared_accounts, read_accounts
+from aptguard.host.conffiles import conffile_list_paths, edited_conffiles, given_up
 from aptguard.host.diversions import read_diversions
 from aptguard.host.dpkg_database import DpkgDatabase
 from aptguard.host.errors import DpkgDatabaseError
@@ -16,6 +17,7 @@ from aptguard.host.own_files import OwnFiles, read_own_files
 from aptguard.host.self_made import self_made
 from aptguard.host.shipped_files import differs_from, shipped_sums
 from aptguard.host.status_file import PRESENT
+from aptguard.host.what_stays import emptied_directories, role_holders
 from aptguard.policy.facts import Accounts, Facts
 from aptguard.policy.shared_directories import SHARED_DIRECTORIES
 from aptguard.rehearsal.model import RehearsalResult, Unknown
@@ -33,7 +35,7 @@ def files_to_collect(transaction: Transaction, database: DpkgDatabase) -> tuple[
     paths = [_PASSWD, _GROUP, _DIVERSIONS, _SYSUSERS[0]]
     for item in transaction.items:
         if not item.action.takes_away:
-            paths.extend(_list_paths(item))
+            paths.extend((*_list_paths(item), *conffile_list_paths(item)))
     return tuple(dict.fromkeys(paths))
 
 
@@ -68,7 +70,8 @@ def gather_facts(transaction: Transaction, result: RehearsalResult, database: Dp
         listed_after=listed_after,
         conffiles=own.conffiles,
         directories=frozenset(directory for directory in above & own_listed if directory not in others),
-        locally_modified=_locally_modified(transaction, result, database, own),
+        locally_modified=_locally_modified(transaction, result, database, own)
+        | edited_conffiles(transaction, result, database),
         alternatives=frozenset(database.canonical.path(link) for link in database.alternatives[0]),
         accounts_before=accounts_before,
         accounts_after=accounts_after,
@@ -80,6 +83,9 @@ def gather_facts(transaction: Transaction, result: RehearsalResult, database: Dp
         directory_owners=others,
         copies=made.copies,
         self_made=made.written,
+        mount_points=frozenset(above.intersection(result.mount_points)),
+        emptied=emptied_directories(above, result, database, own_listed),
+        role_holders=role_holders(transaction, database),
         running_kernel="" if database.root else os.uname().release,
         problems=tuple(problems),
     )
@@ -119,7 +125,12 @@ def _listed_after(
                     Unknown(f"file list of {item.package}", "dpkg had written none when the rehearsal ended")
                 )
             paths = database.file_list(item.package, item.architecture)
-        listed.update(database.canonical.path(diversions.place_of(item.package, path)) for path in paths)
+        obsolete = given_up(item, result, database)
+        listed.update(
+            database.canonical.path(diversions.place_of(item.package, path))
+            for path in paths
+            if path not in obsolete
+        )
     return frozenset(listed)
 
 

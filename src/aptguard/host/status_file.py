@@ -74,12 +74,17 @@ class Stanza:
     @property
     def conffiles(self) -> tuple[bytes, ...]:
         """The conffiles, with those marked obsolete or remove-on-upgrade (deb-conffiles(5))."""
-        found = []
+        return tuple(self.conffile_sums)
+
+    @property
+    def conffile_sums(self) -> dict[bytes, bytes]:
+        """The conffiles with the MD5 of what was shipped, in hex; ``newconffile`` before the first one."""
+        found = {}
         for line in self.fields.get(b"conffiles", b"").split(b"\n"):
             match = _CONFFILE.fullmatch(line.strip())
             if match:
-                found.append(match.group(1))
-        return tuple(found)
+                found[match.group(1)] = match.group(2)
+        return found
 
     @property
     def replaces(self) -> frozenset[str]:
@@ -92,7 +97,7 @@ class Stanza:
 
 
 # PATH MD5SUM [obsolete] [remove-on-upgrade]; a freshly declared one has "newconffile" as its sum.
-_CONFFILE = re.compile(rb"(/.*) (?:[0-9a-f]{32}|newconffile)(?: obsolete)?(?: remove-on-upgrade)?")
+_CONFFILE = re.compile(rb"(/.*) ([0-9a-f]{32}|newconffile)(?: obsolete)?(?: remove-on-upgrade)?")
 _NAME = re.compile(rb"^package:[ \t]*(\S+)[ \t]*$", re.MULTILINE | re.IGNORECASE)
 
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from aptguard.changes.model import Change, FileType, Kind
 from aptguard.policy.check_settings import check_setting
+from aptguard.policy.dangerous_homes import is_person
 from aptguard.policy.facts import Facts
 from aptguard.policy.finding import Severity
 from aptguard.policy.model import Place, Policy
@@ -27,7 +28,9 @@ _VOLATILE = (b"/run/", b"/tmp/", b"/var/tmp/", b"/var/cache/", b"/dev/")
 # Symbolic links at the top without which nothing can be executed.
 _TOP_LINKS = frozenset({b"/bin", b"/sbin", b"/lib", b"/lib32", b"/lib64", b"/libx32", b"/libo32"})
 # Where what a package leaves behind on plain removal is state worth having (Debian policy 6.8).
-_STATE = (b"/etc/", b"/var/lib/", b"/var/spool/", b"/var/opt/", b"/opt/", b"/srv/", b"/usr/local/")
+_STATE = (b"/etc/", b"/opt/", b"/srv/", b"/usr/local/")
+# Of /var these come back by themselves, or tell only of what has been.
+_NO_STATE = (b"/var/cache/", b"/var/log/", b"/var/tmp/", b"/var/run/", b"/var/lock/", b"/var/crash/")
 _DEFERRED = (
     b"/etc/sudoers.d/",
     b"/etc/cron.",
@@ -58,6 +61,14 @@ class PathCheck:
         self._moved = MovedFiles(changes)
         self._deleted = {change.path for change in changes if change.deleted}
         self._filled = {change.path for change in changes if change.after is not None}
+        self._lost_links = {
+            change.path: change.before.target
+            for change in changes
+            if change.deleted and change.before is not None and change.before.target is not None
+        }
+        self._persons = {
+            account.uid for account in facts.accounts_after.accounts if account.uid and is_person(account)
+        }
 
     def violations(self) -> Iterator[Violation]:
         """Yield what breaks a rule; at most one for each name of a changed file."""
@@ -86,9 +97,21 @@ class PathCheck:
             return of_rule(change, protected)
         if _is_top_level(change):
             return self._check("top-level-directory", change)
+        if self._gets_foreign_owner(change):
+            return self._check("foreign-owner", change)
         if change.before is None:
             return self._judge_new(change, names)
         return self._judge_lost(change) or self._judge_by_owner(change, names)
+
+    def _gets_foreign_owner(self, change: Change) -> bool:
+        """Whether a packaged file comes with the number of the account that built it, a person's here."""
+        before, after = change.before, change.after
+        return (
+            after is not None
+            and after.uid in self._persons
+            and (before is None or before.uid != after.uid)
+            and change.path in self._facts.listed_after
+        )
 
     def _judge_new(self, change: Change, names: tuple[str, ...]) -> Violation | None:
         if not change.path.startswith(_DEFERRED) or change.after is None:
@@ -112,7 +135,13 @@ class PathCheck:
             return self._check("lost-payload", change, owners)
         if path in facts.replaced:
             return self._check("lost-payload", change, facts.replaced[path])
+        if path in facts.alternatives and self._choice_of(path) in facts.listed_after - self._deleted:
+            return self._check("lost-payload", change)
         return None
+
+    def _choice_of(self, link: bytes) -> bytes | None:
+        """Return the program that the lost link of an alternative led to (update-alternatives(1))."""
+        return self._lost_links.get(self._lost_links.get(link, b""))
 
     def _judge_by_owner(self, change: Change, names: tuple[str, ...]) -> Violation | None:
         path, facts = change.path, self._facts
@@ -155,14 +184,18 @@ class PathCheck:
             return None
         action = self._own_places.action(change)
         if action is None:
-            return of_rule(change, data) if data is not None else self._check("unowned-file", change)
+            if data is not None:
+                return of_rule(change, data)
+            return None if self._is_taken_over(change) else self._check("unowned-file", change)
         if not change.deleted or not _holds_something(change) or self._moved.kept(change):
             return None
         if data is not None:
             if action is TakenAway.PURGED:
                 return of_rule(change, data)
             return self._check("remove-deletes-data", change)
-        if not change.path.startswith(_STATE):
+        if self._is_on_a_mount_inside(change):
+            return self._check("mounted-data", change)
+        if not _is_state(change.path):
             return None
         match action:
             case TakenAway.PURGED:
@@ -171,8 +204,25 @@ class PathCheck:
                 return self._check("remove-deletes-data", change)
             case TakenAway.STAYS:
                 # An upgrade may drop single files of its state, but not the whole directory.
-                whole = self._own_places.directory_of(change.path) in self._deleted
+                top = self._own_places.directory_of(change.path)
+                whole = top in self._deleted or top in self._facts.emptied
                 return self._check("remove-deletes-data", change) if whole else None
+
+    def _is_taken_over(self, change: Change) -> bool:
+        """Whether the state of a package of the transaction was moved by the one that takes its place."""
+        return (
+            change.deleted
+            and self._own_places.of_transaction(change.path)
+            and (not _holds_something(change) or self._moved.kept(change))
+        )
+
+    def _is_on_a_mount_inside(self, change: Change) -> bool:
+        """Whether the path is on a file system that is mounted somewhere inside the package's directory."""
+        top = self._own_places.directory_of(change.path)
+        return any(
+            point.startswith(top + b"/") and change.path.startswith(point + b"/")
+            for point in self._facts.mount_points
+        )
 
     def _takes_part(self, owner: str) -> bool:
         package, _, architecture = owner.partition(":")
@@ -210,6 +260,10 @@ def _is_top_level(change: Change) -> bool:
     if change.before.type is FileType.DIRECTORY:
         return bool(change.kinds - {Kind.XATTRS, Kind.FLAGS, Kind.CONTENT})
     return change.path in _TOP_LINKS and bool(change.kinds - _ONLY_METADATA)
+
+
+def _is_state(path: bytes) -> bool:
+    return path.startswith(_STATE) or (path.startswith(b"/var/") and not path.startswith(_NO_STATE))
 
 
 def _is_unit_link(change: Change) -> bool:

@@ -5,35 +5,83 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from aptguard.policy.asked_for import AskedFor
 from aptguard.policy.check_settings import check_setting
 from aptguard.policy.facts import Facts, PackageFacts
-from aptguard.policy.finding import Finding
+from aptguard.policy.finding import Finding, Severity
 from aptguard.policy.model import Policy
-from aptguard.transaction.model import Item, Transaction
+from aptguard.policy.roles import roles_of
+from aptguard.transaction.model import Action, Item, Transaction
+
+_MANY = 15  # packages taken away that nobody named
 
 
 def plan_findings(transaction: Transaction, facts: Facts, policy: Policy) -> Iterator[Finding]:
-    """Yield a finding for each package that must stay and would go.
+    """Yield a finding for each package that must stay and would go, and one when far too many would go.
 
     Essential, Protected and Important are fields of the package (deb-control(5)); the kernel is the one
-    that runs (uname(2)).
+    that runs (uname(2)). A role (aptguard.policy.roles) may go with a package that somebody named, and not
+    as a side effect.
     """
     setting = check_setting(policy, "protected-package")
+    asked = AskedFor(transaction)
     stays = {item.package for item in transaction.items if not item.action.takes_away}
     for item in transaction.takes_away:
-        why = _why(item, _facts_of(item, facts), facts)
+        package = _facts_of(item, facts)
+        why = _why(item, package, facts) or _lost_role(item, package, facts, asked)
         # A crossgrade takes one architecture of a package away and brings another.
         if why is not None and item.package not in stays:
             yield Finding(
                 rule=setting.name,
                 severity=setting.severity,
-                reason=f"{item.package} would be {'purged' if item.action.value == 'purge' else 'removed'}, "
-                f"and {why}.",
+                reason=f"{item.package} would be {_done(item)}, and {why}.",
                 change="removed",
                 subject_package=item.package,
                 package=item.package,
                 origin=setting.origin,
             )
+    yield from _mass_removal(transaction, facts, policy, asked)
+
+
+def _done(item: Item) -> str:
+    return "purged" if item.action is Action.PURGE else "removed"
+
+
+def _lost_role(item: Item, package: PackageFacts | None, facts: Facts, asked: AskedFor) -> str | None:
+    if package is None or package.status == "config-files" or asked.names(item.package):
+        return None
+    for role in roles_of([item.package]):
+        if not facts.role_holders.get(role.name):
+            return f"nothing else on this machine is {role.what}; nobody asked for that"
+    return None
+
+
+def _mass_removal(
+    transaction: Transaction, facts: Facts, policy: Policy, asked: AskedFor
+) -> Iterator[Finding]:
+    """Yield one finding when an installation, or a removal, takes many packages away that nobody named."""
+    if asked.left_to_apt:
+        return
+    unasked = []
+    for item in transaction.takes_away:
+        package = _facts_of(item, facts)
+        if package is not None and package.status != "config-files" and not asked.names(item.package):
+            unasked.append(item.package)
+    if len(unasked) < _MANY:
+        return
+    setting = check_setting(policy, "mass-removal")
+    severity = setting.severity
+    if asked.removal and severity is Severity.BLOCK:
+        severity = Severity.WARN
+    yield Finding(
+        rule=setting.name,
+        severity=severity,
+        reason=f"{len(unasked)} packages would go that nobody named: {', '.join(unasked[:5])} and others.",
+        change="removed",
+        subject_package=unasked[0],
+        count=len(unasked),
+        origin=setting.origin,
+    )
 
 
 def _why(item: Item, package: PackageFacts | None, facts: Facts) -> str | None:

@@ -36,12 +36,23 @@ _EXPLANATIONS: tuple[tuple[str, str], ...] = (
     ),
     (
         "local-edit",
-        "A file in /etc that was edited on this machine would be overwritten or deleted without a copy, "
-        "because its package does not declare it as a configuration file.",
+        "A configuration file edited on this machine would be overwritten or deleted without a copy.",
     ),
     (
         "protected-package",
         "The transaction takes away a package that this machine needs to boot or to be repaired.",
+    ),
+    (
+        "mass-removal",
+        "Many packages would go that nobody has named: one that conflicts with half of the machine, perhaps.",
+    ),
+    (
+        "foreign-owner",
+        "A file that a package brings would belong to a person's account, by the number it was built with.",
+    ),
+    (
+        "mounted-data",
+        "Files would be deleted on a file system that somebody mounted inside the package's directory.",
     ),
     (
         "deferred-execution",

@@ -67,7 +67,8 @@ class Facts:
     transaction, with diversions applied; a path nobody lists is absent. ``listed_after`` are the paths that
     the packages of the transaction list afterwards (new file lists). ``conffiles`` are the conffiles of the
     packages in the transaction, before. ``directories`` are the directories which only packages of the
-    transaction list. ``locally_modified`` are paths below /etc that differ from what their package shipped.
+    transaction list. ``locally_modified`` are paths below /etc, and conffiles, that differ from what their
+    package shipped.
     ``alternatives`` are link paths that update-alternatives manages.
     ``packages`` are the facts of the packages in the transaction and of all owners, by the same names.
 
@@ -80,6 +81,10 @@ class Facts:
     transaction that list them (directories shared by very many are left out).
     ``copies`` are changed paths that nobody lists, but whose content the package which changes them ships;
     ``self_made`` are those which its scripts wrote, and nobody has written since.
+    ``mount_points`` are the mount points among the directories above unlisted changed paths.
+    ``emptied`` are directories that stay, but lose everything in them that no package lists.
+    ``role_holders`` maps each role (aptguard.policy.roles) of a package that is taken away to the packages
+    that hold it afterwards.
     ``declared_accounts`` are the accounts that sysusers.d(5) declares. ``problems`` is what could not be
     found out; one of these forbids ``allow``.
     """
@@ -100,5 +105,8 @@ class Facts:
     declared_accounts: frozenset[str] = frozenset()
     copies: frozenset[bytes] = frozenset()
     self_made: frozenset[bytes] = frozenset()
+    mount_points: frozenset[bytes] = frozenset()
+    emptied: frozenset[bytes] = frozenset()
+    role_holders: dict[str, tuple[str, ...]] = field(default_factory=dict)
     running_kernel: str = ""
     problems: tuple[Unknown, ...] = ()

@@ -64,6 +64,10 @@ class OwnPlaces:
             return self.action_of_cause(change)
         return None
 
+    def of_transaction(self, path: bytes) -> bool:
+        """Return whether ``path`` is in a place of any package of the transaction, whoever acted."""
+        return self._places.covers(Place.OWN, path, self._actions) is not None
+
     def action_of_cause(self, change: Change) -> TakenAway:
         """Return what becomes of the package that made the change.
 
