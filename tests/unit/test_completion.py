@@ -169,7 +169,7 @@ def test_bash_offers_only_what_was_not_allowed_to_override(bash: Keys) -> None:
 
 def test_bash_offers_the_names_of_rules(bash: Keys) -> None:
     assert bash("aptguard policy sh\t")[-1] == "show"
-    assert "foreign-file" in bash("aptguard policy show fore\t")
+    assert "foreign-file" in bash("aptguard policy show foreign-fi\t")
 
 
 def test_zsh_offers_commands_options_operations_and_verdicts(zsh: Keys) -> None:
@@ -191,4 +191,4 @@ def test_zsh_offers_ids_on_record(zsh: Keys) -> None:
 
 
 def test_zsh_offers_the_names_of_rules(zsh: Keys) -> None:
-    assert zsh("aptguard policy show fore\t")[-1] == "foreign-file"
+    assert zsh("aptguard policy show foreign-fi\t")[-1] == "foreign-file"

@@ -69,6 +69,7 @@ def make_parser() -> Parser:
     _add_peek(log)
     log.add_argument("--path", metavar="PATH", help="only transactions that would change this path")
     show = _add(commands, "show", "one transaction in full", "aptguard show 7F3K-92QX")
+    show.add_argument("--html", metavar="FILE", help="write a page to be looked at in a browser")
     show.add_argument("id", metavar="ID")
     _add_peek(show)
     show.add_argument("--changes", action="store_true", help="list each changed path")

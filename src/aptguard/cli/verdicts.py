@@ -10,6 +10,7 @@ from typing import Any, assert_never
 
 from aptguard.cli.connection import Connection
 from aptguard.cli.output import clear_live_line, live_line, print_json, stdout_style
+from aptguard.guard.errors import GuardError
 from aptguard.policy.finding import Verdict
 from aptguard.report.details import details
 from aptguard.report.machine import report_as_plain
@@ -58,8 +59,13 @@ def show(arguments: argparse.Namespace) -> int:
     reply = Connection().call("Show", {"id": arguments.id, "seen": not arguments.peek})
     report = from_plain(Report, reply["report"])
     overrides = reply.get("overrides", [])
+    if arguments.html:
+        _write_page(report, arguments.html)
     if arguments.json:
         print_json({**report_as_plain(report, changes=arguments.changes), "overrides": overrides})
+        return 0
+    if arguments.html:
+        print(f"{report.id} is written to {shown(arguments.html)}.")
         return 0
     _print_report(report, arguments)
     for override in overrides:
@@ -88,6 +94,20 @@ def log(arguments: argparse.Namespace) -> int:
         line = f"{summary['time']}  {summary['id']}  {verdict:<7}  {summary['user']}  {items}{rest}"
         print(stdout_style().fit(shown(line)))
     return 0
+
+
+def _write_page(report: Report, path: str) -> None:
+    """Write the page of ``report``; it names files that only root may list, so only the user may read it."""
+    from aptguard.report.report_page import report_page
+
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(report_page(report))
+    except OSError as error:
+        raise GuardError(
+            "InvalidParameter", f"The page could not be written to {shown(path)}: {error.strerror}."
+        ) from error
 
 
 def _print_report(report: Report, arguments: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ from aptguard.report.model import Report
 from aptguard.report.quantity import moment, plural, size
 from aptguard.report.style import Style
 from aptguard.report.text import subject_of
+from aptguard.report.tree import build_tree, script_lines, tree_lines
 from aptguard.shown import shown
 
 _EXAMPLES = 5
@@ -41,6 +42,12 @@ def details(report: Report, style: Style, *, changes: bool = False) -> str:
             for effect in report.effects
         ]
     lines += ["", "Changes", *(f"  {line}" for line in _counts(report, changes))]
+    others = [changed for changed in report.changed_paths if changed.owner_class != "transaction"]
+    if others:
+        lines += ["", "Of them not the packages' own files"]
+        lines += [f"  {line}" for line in tree_lines(build_tree(others))]
+    if report.changed_paths:
+        lines += ["", "By whom", *(f"  {line}" for line in script_lines(report.changed_paths))]
     lines += [f"note: {shown(note)}" for note in report.notes]
     seconds = ", ".join(f"{stage} {value:.2f} s" for stage, value in report.timing.items())
     lines += ["", f"Took {seconds}" if seconds else "Took no time that was measured"]

@@ -16,9 +16,14 @@ def size(count: int) -> str:
     raise AssertionError("the last unit takes every amount")
 
 
+def number(count: int) -> str:
+    """Return a count with its thousands apart (``1 204``)."""
+    return f"{count:,}".replace(",", " ")
+
+
 def plural(count: int, noun: str, plural_noun: str | None = None) -> str:
     """Return ``1 file`` or ``3 files``, with thousands apart."""
-    return f"{count:,} {noun if count == 1 else plural_noun or noun + 's'}".replace(",", " ")
+    return f"{number(count)} {noun if count == 1 else plural_noun or noun + 's'}"
 
 
 def moment(seconds: float) -> str:
