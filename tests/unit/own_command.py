@@ -72,5 +72,6 @@ def make_report(number: int = 1, verdict: Verdict = Verdict.BLOCK, **named: obje
         ),
         "user": "alice (sudo)",
         "findings": findings if verdict is Verdict.BLOCK else (),
+        "changes": {"kinds": {"deleted": 1204}, "owners": {"unowned": 1204}},
     }
     return Report(**{**fields, **named})  # type: ignore[arg-type]
