@@ -22,6 +22,7 @@ from aptguard.rehearsal import linux
 from aptguard.rehearsal.bounds import for_machine, memory_exhausted, read_memory, room_exhausted
 from aptguard.rehearsal.channel import channel, receive, send
 from aptguard.rehearsal.harvest import Scene, collect, harvest_changes, recorded_effects
+from aptguard.rehearsal.meanwhile import changed_files, changed_mounts, moment
 from aptguard.rehearsal.model import (
     Effect,
     RehearsalRequest,
@@ -70,6 +71,7 @@ class Supervisor:
         self._cut_off = False
         self._quiet = False
         self._started = time.monotonic()
+        self._began = moment()
         self._init = -1
 
     def run(self) -> RehearsalResult:
@@ -307,6 +309,7 @@ class Supervisor:
                     Unknown("a part of the changes", f"there are more than {self._request.limits.changes}")
                 )
             self._unknowns += unread
+            self._unknowns += self._changed_meanwhile(changes)
             collected, unread = collect(self._scene.merged, self._request.collect)
             self._unknowns += unread
             effects, unread = recorded_effects(self._scene.merged)
@@ -338,6 +341,14 @@ class Supervisor:
         """Return the runs of scripts by the clock of the run, which begins when all is set up."""
         zero = self._started + self._timing.get("set-up", 0.0)
         return tuple(replace(run, begin=max(0.0, run.begin - zero)) for run in self._observer.scripts)
+
+    def _changed_meanwhile(self, changes: tuple[Change, ...]) -> list[Unknown]:
+        files = changed_files(changes, self._scene.layers, self._began)
+        try:
+            with open("/proc/self/mountinfo", "rb") as file:
+                return files + changed_mounts(changes, self._scene.mounts, file.read())
+        except (OSError, ValueError) as error:
+            return [*files, Unknown("the machine's mounts after the run", str(error))]
 
     def _kill(self) -> None:
         """End the init process and with it, by the kernel, everything that runs in the rehearsal."""

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the machine itself changed while it was rehearsed, where that makes a result doubtful.
+
+A change is what the upper directory holds against the lower one; the lower one is the living machine. What
+others changed elsewhere does not matter: the rehearsal would have left it alone.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Iterable, Sequence
+
+from aptguard.changes.model import Change
+from aptguard.rehearsal.model import Unknown
+from aptguard.rehearsal.mountinfo import Mount, is_below, read_mountinfo, visible_mounts
+from aptguard.rehearsal.observer import ObservedLayer
+from aptguard.shown import shown
+
+_CLOCK_REALTIME_COARSE = 5  # linux/time.h: the clock of file times, or behind it
+_MOST_NAMED = 20
+
+
+def moment() -> int:
+    """Return a moment to compare file times with, in nanoseconds."""
+    return time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)
+
+
+def changed_files(changes: Iterable[Change], layers: Sequence[ObservedLayer], since: int) -> list[Unknown]:
+    """Return an Unknown for each changed file whose original was changed after ``since`` too, at most 20."""
+    deepest_first = sorted(layers, key=lambda layer: len(layer.mount_point), reverse=True)
+    found: list[Unknown] = []
+    for change in changes:
+        # A directory's times change with what others do in it. What the rehearsal deleted is gone either way.
+        if change.deleted or len(found) >= _MOST_NAMED:
+            continue
+        layer = next((one for one in deepest_first if is_below(change.path, one.mount_point)), None)
+        if layer is not None and _touched(layer, change.path, since):
+            reason = (
+                "the machine changed it during the rehearsal, so what the scripts did to it is not certain"
+            )
+            found.append(Unknown(shown(change.path), reason, change.path))
+    return found
+
+
+def _touched(layer: ObservedLayer, path: bytes, since: int) -> bool:
+    inside = path[len(layer.mount_point.rstrip(b"/")) :].lstrip(b"/")
+    try:
+        status = os.lstat(inside, dir_fd=layer.lower)
+    except OSError:
+        return False
+    return status.st_ctime_ns > since and not stat.S_ISDIR(status.st_mode)
+
+
+def changed_mounts(changes: Sequence[Change], before: Iterable[Mount], mountinfo: bytes) -> list[Unknown]:
+    """Return an Unknown for each place where a file system came or went and the rehearsal changed something.
+
+    ``mountinfo`` is the machine's present list. Raises ValueError when it cannot be read.
+    """
+    old = {(mount.device, mount.root, mount.point) for mount in before}
+    new = {(mount.device, mount.root, mount.point) for mount in visible_mounts(read_mountinfo(mountinfo))}
+    found = []
+    for point in sorted({key[2] for key in old ^ new}):
+        if any(is_below(one.path, point) or (one.deleted and is_below(point, one.path)) for one in changes):
+            reason = (
+                "it was mounted or unmounted during the rehearsal, which knows only what stood there before"
+            )
+            found.append(Unknown(f"the file system at {shown(point)}", reason, point))
+    return found
