@@ -52,7 +52,8 @@ class ProgressLine:
     def __init__(self) -> None:
         self._from = time.monotonic() + SHOW_PROGRESS_AFTER
         self._columns = _columns()
-        self._live = os.isatty(2)
+        # Below apt it is apt's own terminal, which ends up in its log and in pipes.
+        self._live = os.isatty(2) and not {"DPKG_HOOK_ACTION", "DPKG_FRONTEND_LOCKED"} <= os.environ.keys()
         self._text = ""
         self._shown = ""
 

@@ -49,6 +49,12 @@ def test_aptguard_can_be_purged_when_nothing_can_be_rehearsed() -> None:
     assert decided(Verdict.UNKNOWN, OWN_PURGE, when_unable=WhenUnable.BLOCK) is Outcome.PASS_WITH_DOUBTS
 
 
+def test_aptguard_can_be_purged_whatever_is_thought_of_it() -> None:
+    assert decided(Verdict.BLOCK, OWN_PURGE) is Outcome.PASS_WITH_DOUBTS
+    both = transaction(("aptguard", Action.PURGE), ("foo", Action.PURGE))
+    assert decided(Verdict.BLOCK, both) is Outcome.STOP
+
+
 def test_aptguard_beside_another_package_is_no_way_past_an_unknown() -> None:
     both = transaction(("aptguard", Action.PURGE), ("foo", Action.PURGE))
     assert decided(Verdict.UNKNOWN, both) is Outcome.STOP_BY_DOUBTS

@@ -73,7 +73,9 @@ def _text(
         case Outcome.PASS:
             return text.passed_with_warnings(report, style) if report.findings else ""
         case Outcome.PASS_WITH_DOUBTS:
-            return text.passed_with_doubts(report, style)
+            if report.unknowns:
+                return text.passed_with_doubts(report, style)
+            return text.passed_with_warnings(report, style)
         case Outcome.PASS_BY_OVERRIDE:
             assert override is not None
             who = override.grantor.sudo_user or f"uid {override.grantor.uid}"

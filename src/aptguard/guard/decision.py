@@ -48,6 +48,8 @@ def decide(
         case Verdict.ALLOW:
             return Outcome.PASS
         case Verdict.BLOCK:
+            if takes_only_itself_away(transaction):
+                return Outcome.PASS_WITH_DOUBTS
             refusal = Outcome.STOP
         case Verdict.UNKNOWN:
             if not stops_when_unable(transaction, when_unable):
@@ -65,14 +67,8 @@ def decide(
 
 
 def stops_when_unable(transaction: Transaction, when_unable: WhenUnable) -> bool:
-    """Return whether an unknown verdict stops this transaction.
-
-    The removal of aptguard by itself never stops for want of a verdict: a guard that cannot judge must
-    not keep the administrator from taking it away.
-    """
-    if transaction.items and all(
-        item.package == OWN_PACKAGE and item.action.takes_away for item in transaction.items
-    ):
+    """Return whether an unknown verdict stops this transaction."""
+    if takes_only_itself_away(transaction):
         return False
     match when_unable:
         case WhenUnable.ALLOW:
@@ -83,3 +79,13 @@ def stops_when_unable(transaction: Transaction, when_unable: WhenUnable) -> bool
             return bool(transaction.takes_away)
         case _:
             assert_never(when_unable)
+
+
+def takes_only_itself_away(transaction: Transaction) -> bool:
+    """Whether the transaction removes or purges aptguard and nothing else: that never stops.
+
+    Whatever is thought of it, a guard must not keep the administrator from taking it away.
+    """
+    return bool(transaction.items) and all(
+        item.package == OWN_PACKAGE and item.action.takes_away for item in transaction.items
+    )
