@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import socket
 
 import pytest
 
@@ -120,3 +121,23 @@ def test_the_scripts_have_the_environment_that_the_real_ones_have(machine: Machi
     result = machine.rehearse(Step((b"/usr/bin/env", b"-0")), environment=environment)
     seen = dict(word.split(b"=", 1) for word in result.output.split(b"\0") if word)
     assert seen == {**environment, b"SYSTEMD_OFFLINE": b"1"}
+
+
+def test_a_socket_where_nothing_can_be_covered_leads_nowhere(machine: Machine) -> None:
+    """Overlayfs refuses a third storey; a bind mount in its place would lead to the machine's sockets."""
+    done = machine.run(
+        "sh",
+        "-ec",
+        "cd /run; mkdir -p l u w m u2 w2 /srv/deep; mount -t overlay o -o lowerdir=l,upperdir=u,workdir=w m; "
+        "mount -t overlay o -o lowerdir=m,upperdir=u2,workdir=w2 /srv/deep; mkfifo /srv/deep/fifo",
+    )
+    assert done.returncode == 0, done.stderr
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(machine.path("/srv/deep/door"))
+        door.listen()
+        door.setblocking(False)
+        code = "import socket; socket.socket(socket.AF_UNIX).connect('/srv/deep/door')"
+        result = machine.rehearse_shell(f'/usr/bin/python3 -c "{code}"; echo x 1<>/srv/deep/fifo; exit 0')
+        with pytest.raises(BlockingIOError):
+            door.accept()
+    assert b"/srv/deep" in [unknown.path for unknown in result.unknowns]
