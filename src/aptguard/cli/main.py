@@ -8,22 +8,26 @@ Exit codes: 0 fine or allowed, 1 aptguard itself failed, 2 wrong usage or invali
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import TextIO
 
 from aptguard.cli.arguments import make_parser
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    # Whoever closed a stream wants nothing from it; Python has None in its place.
+    sys.stdout = sys.stdout or _nowhere()
+    sys.stderr = sys.stderr or _nowhere()
     arguments = make_parser().parse_args(words)
     try:
         code = _command(arguments)(arguments)
         sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader (head, a pager) has seen enough; Python's own flush at exit must not complain either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader (head, a pager) has seen enough
+        _drop_output()
         return 0
     except KeyboardInterrupt:
         print("aptguard: interrupted; nothing was changed.", file=sys.stderr)
@@ -31,8 +35,22 @@ def main(words: Sequence[str] | None = None) -> int:
     except Exception as error:
         from aptguard.cli.connection import fail
 
-        return fail(error)
+        code = fail(error)
+        try:
+            sys.stdout.flush()
+        except (OSError, ValueError):
+            _drop_output()
     return code
+
+
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")
+
+
+def _drop_output() -> None:
+    """Let what could not be written go, so that Python's own flush at exit does not complain as well."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _command(arguments: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
