@@ -234,6 +234,7 @@ def _main() -> None:
     seconds = time.monotonic() - started
     payload.wait()
     watcher.finish()
+    watcher.close()
     causes: dict[str, Any] = {}
     upper: dict[str, str] = {}
     for number, mount_point in enumerate(("", "/usr")):

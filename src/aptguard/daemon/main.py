@@ -72,6 +72,8 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         supervisor = take_from_environment(os.environ)
         listener = _listener(supervisor, arguments.socket)
+        if supervisor.listener is not None:
+            _expect_rehearsal()
         guard = _Reloadable()
     except Exception as error:
         supervisor.tell(f"STATUS=Could not start: {error}")
@@ -86,6 +88,13 @@ def main(words: Sequence[str] | None = None) -> int:
         if own is not None:
             with contextlib.suppress(OSError):
                 os.unlink(own)
+
+
+def _expect_rehearsal() -> None:
+    """Systemd starts us for a call, mostly for a transaction: its helper process loads while we do."""
+    from aptguard.rehearsal.rehearse import expect_rehearsal
+
+    expect_rehearsal()
 
 
 def serve(

@@ -14,7 +14,8 @@ from typing import Any
 
 from aptguard.guard.errors import GuardError
 from aptguard.guard.peer import Peer
-from aptguard.guard.service import Guard
+
+_REHEARSING = ("JudgeApt", "JudgeDpkg")
 
 
 def main() -> int:
@@ -25,6 +26,13 @@ def main() -> int:
     except (ValueError, KeyError, TypeError) as error:
         print(f"aptguard: the request on stdin is not what the hook sends: {error}", file=sys.stderr)
         return 2
+    if method in _REHEARSING:
+        # The helper process loads while this one does.
+        from aptguard.rehearsal.rehearse import expect_rehearsal
+
+        expect_rehearsal()
+    from aptguard.guard.service import Guard
+
     peer = Peer(pid=os.getppid(), uid=os.getuid(), gid=os.getgid())
     try:
         reply = Guard().dispatch(
@@ -47,4 +55,9 @@ def _say(message: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        code = main()
+    except Exception as error:  # a library that does not load: one line, for apt's terminal
+        print(f"aptguard: the engine failed: {type(error).__name__}: {error}", file=sys.stderr)
+        code = 3
+    sys.exit(code)

@@ -23,8 +23,11 @@ from aptguard.host.accounts import read_accounts
 from aptguard.ledger.store import DIRECTORY
 from aptguard.policy.judge import dormant_dangers
 from aptguard.policy.load import PolicyPaths
+from aptguard.rehearsal.rehearse import expect_rehearsal
 from aptguard.report.machine import finding_as_plain, summary_as_plain
 from aptguard.serialization import to_plain
+
+_REHEARSING = frozenset({"JudgeApt", "JudgeDpkg", "Check", "Selftest"})
 
 
 class Guard:
@@ -46,6 +49,8 @@ class Guard:
 
         Raises GuardError with a name and a sentence when it refuses.
         """
+        if method in _REHEARSING:
+            expect_rehearsal()
         waiting = Waiting(progress, cancelled.is_set if cancelled is not None else None)
         match method:
             case "JudgeApt":

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The process in which one rehearsal takes place; started as ``python3 -SI .../rehearsal/helper.py``.
 
-Standard input: the RehearsalRequest as one line of JSON; the pipe then stays open, and its end tells that
-the caller is gone. Standard output: lines ``{"progress": text}``, and at last ``{"result": {...}}``.
-``--mount-namespace FD`` names the mount namespace to rehearse. It imports little: its start is a part of
-every transaction.
+Standard input is a socket: first one byte, perhaps with a descriptor of the mount namespace to rehearse, then
+the RehearsalRequest as one line of JSON; the socket then stays open, and its end tells that the caller is
+gone. Standard output: lines ``{"progress": text}``, and at last ``{"result": {...}}``. It is started ahead
+where that is possible (see helper_process), and imports little: its start may be a part of a transaction.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import sys
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
+import gc
 import json
+import socket
 
 from aptguard.rehearsal import linux
 from aptguard.rehearsal.model import RehearsalRequest, RehearsalResult, Unknown
@@ -36,7 +38,24 @@ def observer_for(request: RehearsalRequest) -> Observer:
         _tell(f"{doing}: {progress.paths} paths")
 
     watcher = Watcher(packages=packages, stop_patterns=request.stop_patterns, progress=tell)
-    return ShieldedObserver(watcher, packages)
+    return _ObserverToTheEnd(watcher, packages)
+
+
+class _ObserverToTheEnd(ShieldedObserver):
+    """Leaves the descriptors of a finished observation to the end of this process.
+
+    Closing each of them waits for the kernel (an RCU grace period, about 8 ms); the answer would wait too.
+    """
+
+    _finished = False
+
+    def finish(self) -> None:
+        super().finish()
+        self._finished = True
+
+    def close(self) -> None:
+        if not self._finished:
+            super().close()
 
 
 def _load_all() -> None:
@@ -52,13 +71,17 @@ def _packages(request: RehearsalRequest) -> list[str]:
     return sorted({line.split()[0].partition(b":")[0].decode("utf-8", "replace") for line in lines})
 
 
-def main(arguments: list[str]) -> int:
+def main(_arguments: list[str]) -> int:
     """Rehearse what standard input asks for; return 0 when a result was written, 1 when nobody wants it."""
-    request = loads(RehearsalRequest, _read_line(0))
-    if arguments[:1] == ["--mount-namespace"]:
-        _load_all()
-        linux.setns(int(arguments[1]), linux.CLONE_NEWNS)
-        os.close(int(arguments[1]))
+    _load_all()
+    namespace = _first_byte()
+    line = _read_line(0)
+    if not line:
+        return 1
+    request = loads(RehearsalRequest, line)
+    if namespace is not None:
+        linux.setns(namespace, linux.CLONE_NEWNS)
+        os.close(namespace)
     try:
         result = Supervisor(request, 0, observer_for, _tell).run()
     except (CallerGone, BrokenPipeError):
@@ -69,6 +92,13 @@ def main(arguments: list[str]) -> int:
         )
     _write({"result": to_plain(result)})
     return 0
+
+
+def _first_byte() -> int | None:
+    """Wait for the first byte; return the descriptor of the mount namespace that came with it, if any."""
+    with socket.socket(fileno=os.dup(0)) as control:
+        _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+    return descriptors[0] if descriptors else None
 
 
 def _read_line(fd: int) -> bytes:
@@ -92,4 +122,6 @@ def _write(message: object) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    gc.disable()  # nothing here lives long, and collecting would look at each of many changes
+    # Not sys.exit: taking the interpreter down would take longer than what is left to do.
+    os._exit(main(sys.argv[1:]))

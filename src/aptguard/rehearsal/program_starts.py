@@ -61,6 +61,10 @@ class ProgramStarts:
             os.close(self.fd)
         self.fd = -1
 
+    def forget_all(self) -> None:
+        """Take all marks away, so that nobody is held any more."""
+        fan.mark(self.fd, fan.FAN_MARK_FLUSH, 0, self._merged)
+
     def guard_scripts(self, directory: bytes) -> None:
         """Report each execution of a file in ``directory`` from now on."""
         event = fan.FAN_OPEN_EXEC_PERM if self.waits else fan.FAN_OPEN_EXEC

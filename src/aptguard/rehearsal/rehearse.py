@@ -7,8 +7,7 @@ import contextlib
 import json
 import os
 import select
-import signal
-import subprocess
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,11 +15,11 @@ from typing import Any
 
 from aptguard.rehearsal.bounds import for_machine, read_memory
 from aptguard.rehearsal.control_group import ControlGroup
+from aptguard.rehearsal.helper_process import start_ahead, take_helper
 from aptguard.rehearsal.model import Limits, RehearsalRequest, RehearsalResult, StepResult, Unknown
 from aptguard.serialization import dumps, from_plain
 from aptguard.shown import shown
 
-_PYTHON = "/usr/bin/python3"
 _HELPER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "helper.py")
 _CANCEL_SECONDS = 0.2  # between two looks at whether the answer is still wanted
 _SIGN_OF_LIFE_SECONDS = 10.0  # between two calls of progress, even where nothing new is to be told
@@ -41,7 +40,8 @@ def rehearse(
     ``progress`` is called with a line whenever dpkg begins with a package. ``mount_namespace`` is a
     descriptor of the mount namespace whose machine is meant (default: this process's). A rehearsal that
     cannot be done returns a result with ``complete=False`` and the reason among its unknowns. When
-    ``progress`` raises, everything is killed and the exception passes on. Nothing is left running after it.
+    ``progress`` raises, everything is killed and the exception passes on. Nothing that was rehearsed is left
+    running after it.
     ``cancelled`` is asked a few times a second; raises RehearsalCancelledError as soon as it says yes.
     """
     try:
@@ -50,6 +50,11 @@ def rehearse(
             return helper.with_what_the_group_knows(result)
     except (OSError, ValueError, _NoAnswer) as error:
         return _failed(request, str(error) or type(error).__name__)
+
+
+def expect_rehearsal() -> None:
+    """Let the helper process of the next rehearsal load while other things are being done."""
+    start_ahead(_HELPER)
 
 
 def _ignore(_line: str) -> None:
@@ -68,44 +73,39 @@ class _Helper:
     """The helper process; killed with all that runs in its rehearsal when the context is left."""
 
     def __init__(self, mount_namespace: int | None, limits: Limits) -> None:
-        command = [_PYTHON, "-SI", _HELPER]
-        passed: tuple[int, ...] = ()
-        if mount_namespace is not None:
-            command += ["--mount-namespace", str(mount_namespace)]
-            passed = (mount_namespace,)
         self._group = ControlGroup(for_machine(limits, read_memory()))
         try:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                pass_fds=passed,
-                cwd="/",
-                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
-                start_new_session=True,
-            )
+            self._helper = take_helper(_HELPER)
         except BaseException:
             self._group.close()
             raise
-        # Before it is asked for anything, so that all it starts is in the group.
-        self._group.add(self._process.pid)
+        self._process = self._helper.process
         self._errors = b""
+        self._answered = False
+        try:
+            # Before it is asked for anything, so that all it starts is in the group.
+            self._group.add(self._process.pid)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # its last words say more
+                self._helper.enter(mount_namespace)
+        except BaseException:
+            self._end()
+            raise
 
     def __enter__(self) -> _Helper:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # The init process of the rehearsal dies with its parent (PR_SET_PDEATHSIG), the rest with init.
-        process = self._process
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-        process.wait()
+        self._helper.kill()
+        if self._answered:
+            # With the answer its init process and all below it had ended; what is left is the kernel's work.
+            threading.Thread(target=self._end, name="end of a rehearsal").start()
+        else:
+            self._end()
+
+    def _end(self) -> None:
+        self._helper.kill()
+        self._helper.bury()
         self._group.close()
-        for stream in (process.stdin, process.stdout, process.stderr):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
 
     def ask(
         self,
@@ -115,11 +115,9 @@ class _Helper:
     ) -> RehearsalResult:
         """Send ``request`` and return the answer; _NoAnswer when there is none in time."""
         deadline = time.monotonic() + request.limits.seconds + _OUTER_SECONDS
-        stdin, stdout, stderr = self._process.stdin, self._process.stdout, self._process.stderr
-        assert stdin is not None
+        stdin, stdout, stderr = self._helper.control, self._process.stdout, self._process.stderr
         assert stdout is not None
         assert stderr is not None
-        os.set_blocking(stdin.fileno(), False)
         unsent = memoryview(dumps(request).encode() + b"\n")
         received = bytearray()
         longest = _CANCEL_SECONDS if cancelled is not None else _SIGN_OF_LIFE_SECONDS
@@ -137,7 +135,7 @@ class _Helper:
                     continue
                 raise _NoAnswer(f"no answer within {request.limits.seconds + _OUTER_SECONDS:g} seconds")
             if writable:
-                unsent = unsent[os.write(stdin.fileno(), unsent[: 1 << 15]) :]
+                unsent = unsent[_sent(stdin.fileno(), unsent[: 1 << 15]) :]
             if stderr in readable:
                 self._errors = (self._errors + os.read(stderr.fileno(), 1 << 16))[-4000:]
             if stdout in readable:
@@ -153,6 +151,7 @@ class _Helper:
                     block = rest
                     result = _read_message(line, telling)
                     if result is not None:
+                        self._answered = True
                         return result
 
     def with_what_the_group_knows(self, result: RehearsalResult) -> RehearsalResult:
@@ -195,6 +194,15 @@ class _Telling:
         """Repeat the last line if it is time."""
         if time.monotonic() >= self._due:
             self(self._last)
+
+
+def _sent(fd: int, data: memoryview) -> int:
+    try:
+        return os.write(fd, data)
+    except BlockingIOError:
+        return 0
+    except (BrokenPipeError, ConnectionResetError):
+        return len(data)  # it has ended; what it said last tells why
 
 
 def _read_message(line: bytes, progress: Callable[[str], None]) -> RehearsalResult | None:

@@ -144,12 +144,16 @@ class Watcher:
         return pause if remaining is None else min(pause, remaining)
 
     def finish(self) -> None:
-        """Take all that is still queued and stop watching; to be called when every process has ended."""
+        """Take all that is still queued and stop watching; to be called when every process has ended.
+
+        The descriptors stay open until `close`, which waits for the kernel.
+        """
         try:
             self._catch_up()
+            if self._starts is not None and self._starts.fd >= 0:
+                self._starts.forget_all()  # nothing that reads the result may be made to wait
         except Exception as error:
             self._give_up(f"{type(error).__name__}: {error}")
-        self.close()
 
     def close(self) -> None:
         """Stop watching; every process that waits for an answer goes on."""
