@@ -21,7 +21,8 @@ from aptguard.host.accounts import read_accounts
 from aptguard.ledger.error import LedgerError
 from aptguard.ledger.store import Ledger
 from aptguard.policy.judge import dormant_dangers
-from aptguard.policy.load import LoadedPolicy, PolicyPaths, load_policy
+from aptguard.policy.load import LoadedPolicy, PolicyPaths
+from aptguard.policy.unchanged import PolicyFiles
 from aptguard.report.model import Report
 from aptguard.transaction.fingerprint import short_id
 
@@ -37,15 +38,15 @@ class GuardState:
         self.state_directory = state_directory
         self.ledger = Ledger(state_directory)
         self.ledger_problem: str | None = None
-        self._policy_paths = policy_paths or PolicyPaths()
+        self._policy_files = PolicyFiles(policy_paths or PolicyPaths())
         self.outlets = Outlets(state_directory, self._figures)
         self._said: set[str] = set()
         self._ledger_works = False
         self._pruned = False
 
     def policy(self) -> LoadedPolicy:
-        """Return the rules in force, read anew, so that a change of a file holds at once."""
-        loaded = load_policy(self._policy_paths)
+        """Return the rules in force; a change of a file holds at once."""
+        loaded = self._policy_files.load()
         if loaded.degraded:
             for problem in loaded.problems:
                 self.degraded(f"policy: {problem.sentence()}")
@@ -115,7 +116,7 @@ class GuardState:
 
     def _figures(self) -> tuple[int, str]:
         """Return how many dangers lie dormant, and the mode, for the metrics."""
-        policy = load_policy(self._policy_paths).policy
+        policy = self._policy_files.load().policy
         return len(dormant_dangers(read_accounts(*account_files()), policy)), policy.mode.value
 
 

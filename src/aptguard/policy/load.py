@@ -68,6 +68,12 @@ def load_policy(paths: PolicyPaths = PolicyPaths(), *, remember: bool = True) ->
     kept, the shipped files alone. ``remember`` keeps a copy of a valid policy; leave it off where only
     something is shown.
     """
+    loaded = load_as_written(paths, remember=remember)
+    return replace(loaded, policy=with_real_places(loaded.policy))
+
+
+def load_as_written(paths: PolicyPaths, *, remember: bool = True) -> LoadedPolicy:
+    """Return the same as load_policy, but without the patterns for the real places of links."""
     layers = find_layers(paths)
     parts, problems = read_parts(layers.in_force)
     problems = [*layers.problems, *problems]
@@ -76,14 +82,14 @@ def load_policy(paths: PolicyPaths = PolicyPaths(), *, remember: bool = True) ->
     if not has_errors(problems):
         if remember and (warning := save_last_valid(paths.last_valid, policy)) is not None:
             problems.append(warning)
-        return LoadedPolicy(with_real_places(policy), tuple(problems))
+        return LoadedPolicy(policy, tuple(problems))
     kept, problem = load_last_valid(paths.last_valid)
     if kept is not None:
-        return LoadedPolicy(with_real_places(kept), tuple(problems), True, Basis.LAST_VALID)
+        return LoadedPolicy(kept, tuple(problems), True, Basis.LAST_VALID)
     if problem is not None:
         problems.append(problem)
     policy, basis = _vendor_alone(layers.vendor)
-    return LoadedPolicy(with_real_places(policy), tuple(problems), True, basis)
+    return LoadedPolicy(policy, tuple(problems), True, basis)
 
 
 def read_parts(files: Iterable[str]) -> tuple[list[PolicyPart], list[PolicyProblem]]:
@@ -117,4 +123,13 @@ def _vendor_alone(files: tuple[str, ...]) -> tuple[Policy, Basis]:
     return rest, Basis.BUILT_IN
 
 
-__all__ = ["LAST_RESORT", "Basis", "LoadedPolicy", "PolicyPaths", "has_errors", "load_policy", "read_parts"]
+__all__ = [
+    "LAST_RESORT",
+    "Basis",
+    "LoadedPolicy",
+    "PolicyPaths",
+    "has_errors",
+    "load_as_written",
+    "load_policy",
+    "read_parts",
+]
