@@ -7,16 +7,18 @@ import gzip
 import hashlib
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from change_sets import PURGE, altered, facts, file, gone, judged, link, result, rules, transaction
+from change_sets import PURGE, altered, directory, facts, file, gone, judged, link, result, rules, transaction
 from dpkg_roots import Root
 
 from aptguard.changes.model import Change, Kind
 from aptguard.host.dpkg_database import DpkgDatabase
 from aptguard.host.dpkg_log import script_runs
 from aptguard.host.self_made import SelfMade, self_made
+from aptguard.policy.facts import PackageFacts
 from aptguard.transaction.model import Action
 
 TEMPLATE = b"the template that toy ships\n"
@@ -158,3 +160,14 @@ def test_a_conffile_put_out_of_force_goes_with_its_package() -> None:
     own = facts(conffiles=["/etc/logrotate.d/odd"])
     assert rules(judged(PURGE, [gone("/etc/logrotate.d/odd.disabled")], own)) == set()
     assert rules(judged(PURGE, [gone("/etc/logrotate.d/other.disabled")], own)) == {"unowned-file"}
+
+
+def test_a_directory_may_go_with_the_last_user_among_packages_of_one_source() -> None:
+    mine = PackageFacts("toy", "amd64", "installed", "1", source="toys")
+    other = PackageFacts("toy-common", "amd64", "installed", "1", source="toys")
+    path = "/var/lib/toys"
+    shared = facts(owners={path: "toy-common"}, packages={"toy": mine, "toy-common": other})
+    assert rules(judged(PURGE, [gone(path, directory())], shared)) == set()
+    assert rules(judged(PURGE, [gone(path)], shared)) == {"foreign-file"}
+    stranger = replace(shared, packages={"toy": mine, "toy-common": replace(other, source="else")})
+    assert rules(judged(PURGE, [gone(path, directory())], stranger)) == {"foreign-file"}

@@ -14,6 +14,7 @@ OPERATIONS = ("remove", "purge", "install", "upgrade", "full-upgrade", "autoremo
 _DURATION = re.compile(r"([0-9]+)\s*(s|sec|m|min|h|d)?")
 _UNITS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, None: 60}
 _LONGEST_SECONDS = 30 * 86400
+_MOST_JOBS = 256
 
 
 class Parser(argparse.ArgumentParser):
@@ -44,6 +45,13 @@ def duration(text: str) -> int:
     return seconds
 
 
+def job_count(text: str) -> int:
+    """Return the number of jobs; raises argparse.ArgumentTypeError with a sentence."""
+    if not re.fullmatch("[0-9]{1,3}", text) or not 0 < int(text) <= _MOST_JOBS:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of jobs from 1 to {_MOST_JOBS}.")
+    return int(text)
+
+
 def make_parser() -> Parser:
     """Return the parser of all commands; the chosen command's name is in ``command``."""
     parser = Parser(
@@ -68,11 +76,13 @@ def make_parser() -> Parser:
     log.add_argument("--package", metavar="PKG", help="only transactions with this package")
     _add_peek(log)
     log.add_argument("--path", metavar="PATH", help="only transactions that would change this path")
+    log.add_argument("--directory", metavar="DIR", help="read the journals of all machines in DIR")
     show = _add(commands, "show", "one transaction in full", "aptguard show 7F3K-92QX")
     show.add_argument("--html", metavar="FILE", help="write a page to be looked at in a browser")
     show.add_argument("id", metavar="ID")
     _add_peek(show)
     show.add_argument("--changes", action="store_true", help="list each changed path")
+    _add_audit(commands)
     _add_override(commands)
     pause = _add(
         commands,
@@ -97,6 +107,20 @@ def make_parser() -> Parser:
 
 def _add_peek(command: Parser) -> None:
     command.add_argument("--peek", action="store_true", help="for programs: the login banner stays")
+
+
+def _add_audit(commands: argparse._SubParsersAction[Parser]) -> None:
+    audit = _add(
+        commands,
+        "audit",
+        "rehearse the purge of each installed package; list those that would do harm",
+        "aptguard audit --html /root/audit.html",
+    )
+    audit.add_argument("packages", nargs="*", metavar="PKG", help="only these")
+    audit.add_argument(
+        "--jobs", type=job_count, metavar="N", help="rehearse N at a time (one for each processor)"
+    )
+    audit.add_argument("--html", metavar="FILE", help="write a page to be looked at in a browser")
 
 
 def _add_override(commands: argparse._SubParsersAction[Parser]) -> None:

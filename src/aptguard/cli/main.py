@@ -64,6 +64,10 @@ def _command(arguments: argparse.Namespace) -> Callable[[argparse.Namespace], in
 
             commands = {"check": verdicts.check, "log": verdicts.log, "show": verdicts.show}
             return commands[str(arguments.command)]
+        case "audit":
+            from aptguard.cli.audit import audit
+
+            return audit
         case "policy":
             from aptguard.cli import rules
 

@@ -150,7 +150,7 @@ class PathCheck:
         own = self.own(path)
         others = tuple(name for name in facts.owners.get(path, ()) if not self._takes_part(name))
         if change.deleted:
-            if others:
+            if others and not (_is_directory(change) and self._siblings(change, others)):
                 return self._check("foreign-file", change, others)
         elif others and not own and not self._siblings(change, others):
             if (
@@ -264,6 +264,10 @@ def _is_top_level(change: Change) -> bool:
 
 def _is_state(path: bytes) -> bool:
     return path.startswith(_STATE) or (path.startswith(b"/var/") and not path.startswith(_NO_STATE))
+
+
+def _is_directory(change: Change) -> bool:
+    return change.before is not None and change.before.type is FileType.DIRECTORY
 
 
 def _is_unit_link(change: Change) -> bool:

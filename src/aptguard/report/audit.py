@@ -16,6 +16,7 @@ from aptguard.report.style import Style
 from aptguard.shown import shown
 
 _MOST_NAMES = 12
+_LONGEST_REASON = 200  # on a terminal
 _MOST_FINDINGS = 6  # of one package on a terminal
 
 
@@ -63,8 +64,8 @@ def audit_text(audit: Audit, style: Style) -> str:
     if unknown:
         lines.append(style.bold("Not known, as the rehearsal did not come to its end:"))
         for one in unknown[:_MOST_NAMES]:
-            reason = one.unknowns[0]
-            lines.append(f"  {shown(one.candidate.name)}: {shown(reason.what)}: {shown(reason.reason)}")
+            reason = f"{shown(one.unknowns[0].what)}: {shown(one.unknowns[0].reason)}"
+            lines.append(f"  {shown(one.candidate.name)}: {_clipped(reason)}")
         if len(unknown) > _MOST_NAMES:
             lines.append(f"  and {plural(len(unknown) - _MOST_NAMES, 'more package')} (--json lists all)")
     if audit.base:
@@ -145,6 +146,10 @@ def _told(finding: Finding) -> Iterable[str]:
     command = shown(b" ".join(finding.command))
     by = " ".join(filter(None, (finding.script or "dpkg", f"({command})" if command else "")))
     yield f"  by its {by}; rule {finding.rule}: {finding.reason}"
+
+
+def _clipped(reason: str) -> str:
+    return reason if len(reason) <= _LONGEST_REASON else reason[: _LONGEST_REASON - 3] + "..."
 
 
 def _as_plain(one: Audited) -> dict[str, Any]:
