@@ -45,6 +45,7 @@ _NOT_NEEDED = {
     "_overlay mount": "it is tried with fewer options, and what that changes is named",
     "mount_dev mount": "message queues are missing from some kernels",
     "_look lstat": "our own stand-in is then shown as a change",
+    "_raise_loopback ioctl": "named in a note; a container may have no right to it",
     "_without_core_dumps setrlimit": "named in a note: a crash may be seen outside",
     "_call system_call": "named in a note: the kernel has no Landlock",
     "processes_exhausted open": "a process that has just ended",

@@ -94,7 +94,7 @@ def _prepare(
     os.umask(0o022)
     placed, not_placed = place_recorders()
     tree.unknowns += [Unknown("what is asked of running services", sentence) for sentence in not_placed]
-    _raise_loopback()
+    loopback_is_off = _raise_loopback()
     send(
         control,
         "built",
@@ -103,7 +103,7 @@ def _prepare(
             {"what": unknown.what, "reason": unknown.reason, "path": _plain(unknown.path)}
             for unknown in tree.unknowns
         ],
-        notes=tree.notes,
+        notes=[*tree.notes, *filter(None, [loopback_is_off])],
     )
     _close_all_but(control.fileno(), output, status)
     missing = confine()
@@ -133,11 +133,18 @@ def _plain(path: bytes | None) -> str | None:
     return None if path is None else path.decode("utf-8", "surrogateescape")
 
 
-def _raise_loopback() -> None:
-    """Switch ``lo`` on, so that a script meets a refused connection and not an unreachable network."""
+def _raise_loopback() -> str | None:
+    """Switch ``lo`` on, so that a script meets a refused connection and not an unreachable network.
+
+    Returns a sentence when it stays off: containers often have no CAP_NET_ADMIN.
+    """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:
-        # netdevice(7): SIOCSIFFLAGS with IFF_UP | IFF_RUNNING
-        fcntl.ioctl(end, 0x8914, struct.pack("16sH14x", b"lo", 0x41))
+        try:
+            # netdevice(7): SIOCSIFFLAGS with IFF_UP | IFF_RUNNING
+            fcntl.ioctl(end, 0x8914, struct.pack("16sH14x", b"lo", 0x41))
+        except OSError as error:
+            return f"the loopback of the rehearsal is off ({error.strerror}): connecting finds no network"
+    return None
 
 
 def _close_all_but(*kept: int) -> None:
