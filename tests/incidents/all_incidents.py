@@ -30,22 +30,37 @@ ALL: tuple[Incident, ...] = tuple(
 )
 
 
+# Played a second time on a machine with systemd, journal, and the daemon behind its socket.
+ALSO_BOOTED = (
+    "a plain removal by dpkg deletes the account whose home is the root directory",
+    "an uninstaller walks into a volume of the network that is still mounted",
+    "a removal takes the links away by which its service was enabled",
+    "a service that is started after the installation will do what nobody rehearsed",
+)
+
+
 @dataclass(frozen=True)
 class Play:
     """One incident on one Debian."""
 
     incident: Incident
     version: str
+    booted: bool = False
 
     def __str__(self) -> str:
-        return f"debian{self.version}: {self.incident.name}"
+        return f"debian{self.version}{' booted' if self.booted else ''}: {self.incident.name}"
 
 
 def _plays() -> tuple[Play, ...]:
     versions = sorted(CODENAMES)
+    booted = [one for one in ALL if one.name in ALSO_BOOTED]
     if os.environ.get("APTGUARD_INCIDENTS") == "all":
-        return tuple(Play(incident, version) for incident in ALL for version in versions)
-    return tuple(Play(incident, versions[number % len(versions)]) for number, incident in enumerate(ALL))
+        plays = [(one, version, False) for one in ALL for version in versions]
+        plays += [(one, version, True) for one in booted for version in versions]
+    else:
+        plays = [(one, versions[number % len(versions)], False) for number, one in enumerate(ALL)]
+        plays += [(one, versions[number % len(versions)], True) for number, one in enumerate(booted)]
+    return tuple(Play(*one) for one in plays)
 
 
 PLAYS = _plays()

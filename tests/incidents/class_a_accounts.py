@@ -3,18 +3,7 @@
 
 from __future__ import annotations
 
-from incidents.incident import Incident, Told, Toy, install, purge, remove
-
-TOP = frozenset({"top-level-directory"})
-# What falls when everything falls.
-EVERYTHING = frozenset(
-    {
-        *("top-level-directory", "account-home", "account-lost", "attempt", "foreign-file", "unowned-file"),
-        *("lost-payload", "shell-and-loader", "dpkg-database", "account-files", "mount-table", "local-data"),
-        *("home-directories", "web-sites", "mail", "backups", "databases", "private-keys", "ssh-keys"),
-        *("superuser-rights", "containers-and-machines", "cron-jobs", "remove-deletes-data"),
-    }
-)
+from incidents.incident import EVERYTHING, Incident, Told, Toy, install, purge, remove
 
 
 def _with_account(home: str, removal: str, phases: str, script: str = "postrm") -> Toy:

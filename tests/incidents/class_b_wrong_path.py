@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from incidents.class_a_accounts import EVERYTHING
-from incidents.incident import Incident, Told, Toy, install, purge, remove
+from incidents.incident import EVERYTHING, Incident, Told, Toy, install, purge, remove
 
 
 def _toy(name: str, files: dict[str, str | bytes] | None = None, **scripts: str) -> Toy:

@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from incidents.class_a_accounts import EVERYTHING
-from incidents.incident import Incident, Told, Toy, install
+from incidents.incident import EVERYTHING, Incident, Told, Toy, install
 
 
 def _installing(name: str, source: str, postinst: str, *told: Told, **more: object) -> Incident:

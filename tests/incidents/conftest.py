@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from incidents.all_incidents import Play
-from incidents.machine import guarded_tree
+from incidents.machine import BootedMachine, Machine, guarded_tree
 from incidents.playing import Played, play
 from system.conftest import aptguard_deb
 
@@ -19,4 +19,5 @@ __all__ = ["aptguard_deb", "played"]
 def played(request: pytest.FixtureRequest, needs_guest: None, aptguard_deb: str) -> Iterator[Played]:
     """What became of the incident that the test is about."""
     one: Play = request.param
-    yield play(one.incident, one.version, guarded_tree(one.version, aptguard_deb))
+    kind = BootedMachine if one.booted else Machine
+    yield play(one.incident, one.version, guarded_tree(one.version, aptguard_deb), kind)

@@ -13,6 +13,9 @@ from testbed import cache
 # Where the packages of an incident lie on its machine.
 ARCHIVES = "/var/tmp/archives"
 
+# Where everything falls, any rule may speak.
+EVERYTHING = frozenset({"*"})
+
 
 @dataclass(frozen=True)
 class Toy:

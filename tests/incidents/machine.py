@@ -9,7 +9,7 @@ import stat
 from datetime import datetime, timedelta
 
 from testbed import cache
-from testbed.guest import Container, _children
+from testbed.guest import Container, Guest, _children
 from testbed.trees import Tree, base_tree
 
 APT_CONFIGURATION = "/etc/apt/apt.conf.d/05aptguard"
@@ -56,8 +56,8 @@ def guarded_tree(version: str, deb: str) -> Tree:
     )
 
 
-class Machine(Container):
-    """A container without init: the hooks ask the engine that runs in the same process tree."""
+class Guarded(Container):
+    """What an incident needs of its machine, however that was started."""
 
     def arm(self) -> None:
         """Put the hooks in place; until then nobody guards the machine."""
@@ -99,6 +99,14 @@ class Machine(Container):
         return [
             point for point in points if point.startswith(("/srv", "/var", "/opt", "/home", "/mnt", "/media"))
         ]
+
+
+class Machine(Guarded):
+    """A container without init: the hooks ask the engine that runs in the same process tree."""
+
+
+class BootedMachine(Guarded, Guest):
+    """A machine that systemd has booted: the hooks ask the daemon, which sits behind its socket."""
 
 
 def _two_years_earlier(line: str) -> str:

@@ -12,7 +12,7 @@ from aptguard.guard.recording import Recording, read_recording
 from aptguard.ledger.store import Ledger
 from aptguard.report.model import Report
 from incidents.incident import ARCHIVES, Incident
-from incidents.machine import STATE, Machine
+from incidents.machine import STATE, Guarded, Machine
 from testbed import snapshot
 from testbed.trees import Tree
 
@@ -52,9 +52,9 @@ class Played:
         return "\n".join(lines)
 
 
-def play(incident: Incident, version: str, tree: Tree) -> Played:
-    """Play ``incident`` on a Debian ``version`` made from ``tree``."""
-    with Machine(version, tree=tree, network="private") as machine:
+def play(incident: Incident, version: str, tree: Tree, kind: type[Guarded] = Machine) -> Played:
+    """Play ``incident`` on a Debian ``version`` made from ``tree``, started as ``kind`` says."""
+    with kind(version, tree=tree, network="private") as machine:
         _prepare(machine, incident)
         mounts = machine.mounts()
         before, there = _look(machine, mounts), _there(machine, incident)
@@ -75,7 +75,7 @@ def play(incident: Incident, version: str, tree: Tree) -> Played:
         )
 
 
-def _prepare(machine: Machine, incident: Incident) -> None:
+def _prepare(machine: Guarded, incident: Incident) -> None:
     os.makedirs(machine.path(ARCHIVES), exist_ok=True)
     for toy in incident.toys:
         shutil.copy(toy.build(), machine.path(toy.archive))
@@ -89,7 +89,7 @@ def _prepare(machine: Machine, incident: Incident) -> None:
     machine.arm()
 
 
-def _look(machine: Machine, mounts: list[str]) -> snapshot.Snapshot:
+def _look(machine: Guarded, mounts: list[str]) -> snapshot.Snapshot:
     return {**snapshot.take(machine.written), **snapshot.take(machine.path("/"), mounts)}
 
 
@@ -100,11 +100,11 @@ def _copied_up(difference: snapshot.Difference, tree: Tree) -> bool:
     )
 
 
-def _there(machine: Machine, incident: Incident) -> dict[str, bool]:
+def _there(machine: Guarded, incident: Incident) -> dict[str, bool]:
     return {path: machine.exists(path) for path in (*incident.kept, *incident.gone, *incident.made)}
 
 
-def _record_of(machine: Machine, incident: Incident) -> tuple[Report | None, Recording | None]:
+def _record_of(machine: Guarded, incident: Incident) -> tuple[Report | None, Recording | None]:
     """Return the newest report and its recording, from a copy of the guard's state."""
     with tempfile.TemporaryDirectory(prefix="aptguard-incident-") as directory:
         copy = os.path.join(directory, "state")

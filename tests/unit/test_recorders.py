@@ -61,3 +61,12 @@ def test_arguments_cannot_forge_a_line() -> None:
     (effect,) = read_calls(record(b"service", b"a\nb\x1b[31m", b"stop"))
     assert "\n" not in effect.detail
     assert "\x1b" not in effect.detail
+
+
+def test_a_client_of_a_server_is_told_with_its_words_and_a_device_only_when_it_is_made() -> None:
+    data = record(b"psql", b"-c", b"DROP DATABASE x") + record(b"mknod", b"pipe", b"p")
+    data += record(b"mknod", b"disk", b"b", b"8", b"0")
+    assert [(one.kind, one.detail) for one in read_calls(data)] == [
+        ("database", "would run psql -c DROP DATABASE x"),
+        ("device", "would run mknod disk b 8 0"),
+    ]
