@@ -75,6 +75,10 @@ def show(arguments: argparse.Namespace) -> int:
 
 def log(arguments: argparse.Namespace) -> int:
     """Print what was judged, the newest first."""
+    if arguments.directory is not None:
+        from aptguard.cli.fleet import log_of_directory
+
+        return log_of_directory(arguments)
     parameters: dict[str, Any] = {
         name: value
         for name in ("since", "verdict", "package", "path", "limit")
