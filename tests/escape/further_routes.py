@@ -27,7 +27,23 @@ WITNESSED = (
         "    try: os.chmod('/proc/' + name, 0o640)\n"
         "    except OSError: pass\n"
         "os.chmod('/dev/full', 0o640)",
+        "it would change the machine's own /proc",
         witness=_DEVICE,
+    ),
+    Route(
+        "change the mode of an entry of /proc",
+        "os.chmod('/proc/cpuinfo', 0o440)",
+        witness=witnesses.modes_in_proc,
+    ),
+    Route(
+        "change the mode of any entry of /proc",
+        "for directory, _, names in os.walk('/proc'):\n"
+        "    if '/proc/%d' % os.getpid() in directory or directory.split('/')[2:3][0:1] and directory.split('/')[2].isdigit(): continue\n"
+        "    for name in names:\n"
+        "        try: os.chmod(directory + '/' + name, 0o600)\n"
+        "        except OSError: pass",
+        "it would change the machine's own /proc",
+        witness=witnesses.modes_in_proc,
     ),
     Route(
         "crash into the machine's crash handler", "crash(sys.argv[1])", witness=witnesses.the_crash_handler

@@ -189,20 +189,46 @@ def a_file_of_the_machine(machine: Machine, token: str) -> Iterator[tuple[str, R
 
 @contextmanager
 def a_device_node(_machine: Machine, token: str) -> Iterator[tuple[str, Reached]]:
-    """/dev/full of the real host: the machine shows the same /dev."""
-    before = os.stat("/dev/full")
+    """The harmless devices of the real host: the machine shows the same /dev."""
+    paths = [f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty")]
+    before = {path: os.stat(path) for path in paths}
 
-    def changed() -> bool:
-        now = os.stat("/dev/full")
-        same = ("st_mode", "st_uid", "st_gid", "st_mtime_ns")
-        return any(getattr(now, name) != getattr(before, name) for name in same)
+    def changed(path: str) -> bool:
+        # the times change with every use, but not back to the beginning
+        now, then = os.stat(path), before[path]
+        return (now.st_mode, now.st_uid, now.st_gid) != (then.st_mode, then.st_uid, then.st_gid) or (
+            now.st_mtime == 5
+        )
 
     try:
-        yield token, changed
+        yield token, lambda: any(map(changed, paths))
     finally:
-        os.chmod("/dev/full", before.st_mode & 0o7777)
-        os.chown("/dev/full", before.st_uid, before.st_gid)
-        os.utime("/dev/full", ns=(before.st_atime_ns, before.st_mtime_ns))
+        for path in filter(changed, paths):
+            os.chmod(path, before[path].st_mode & 0o7777)
+            os.chown(path, before[path].st_uid, before[path].st_gid)
+            os.utime(path, ns=(before[path].st_atime_ns, before[path].st_mtime_ns))
+
+
+@contextmanager
+def modes_in_proc(_machine: Machine, token: str) -> Iterator[tuple[str, Reached]]:
+    """The modes of what belongs to no process in /proc: every mount of it shows the same ones."""
+
+    def look() -> dict[str, str]:
+        # In a fresh mount, for one that has been looked at remembers them.
+        find = ["find", "/proc", "-regex", "/proc/[0-9].*", "-prune", "-o", "-printf", "%m %p\\n"]
+        fresh = ["unshare", "--mount", "--pid", "--fork", "--mount-proc"]
+        text = subprocess.run([*fresh, *find], capture_output=True, text=True, check=False).stdout
+        lines = (line.split(" ", 1) for line in text.splitlines())
+        return {path: mode for mode, path in lines if not path.startswith("/proc/sys/net")}
+
+    before = look()
+    assert len(before) > 500
+    try:
+        yield token, lambda: look() != before
+    finally:
+        for path, mode in look().items():
+            if before.get(path, mode) != mode:
+                os.chmod(path, int(before[path], 8))
 
 
 @contextmanager

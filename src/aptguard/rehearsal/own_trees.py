@@ -2,8 +2,7 @@
 """/proc, /sys and /dev of a rehearsal: fresh ones, in which nothing of the machine can be changed.
 
 Which parts of /proc must not be writable follows the table of systemd-nspawn (nspawn-mount.c), taken further:
-everything at its top level that is no process and carries a write bit, so that a newer kernel's additions
-are covered too.
+everything at its top level that is no process, so that a newer kernel's additions are covered too.
 """
 
 from __future__ import annotations
@@ -50,8 +49,8 @@ def mount_proc(target: bytes, devices: Devices, limits: Limits) -> None:
         if name in _HIDDEN:
             _show_device(devices.opened[b"null"], path)
             continue
-        mode = os.lstat(path).st_mode
-        if stat.S_ISDIR(mode) or (stat.S_ISREG(mode) and mode & 0o222):
+        # Also what has no write bit: chmod of an entry of /proc changes it in every /proc of the machine.
+        if not stat.S_ISLNK(os.lstat(path).st_mode):
             linux.mount(path, path, b"", linux.MS_BIND)
             linux.mount(b"none", path, b"", linux.MS_BIND | linux.MS_REMOUNT | linux.MS_RDONLY | _QUIET)
 
