@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+import dataclasses
 import re
 
 import pytest
@@ -129,3 +130,43 @@ def test_the_json_report_has_the_documented_keys() -> None:
         "new_version",
     }
     assert plain["findings"][0]["path"] == "/etc"
+
+
+def unattended(*findings: Finding) -> Report:
+    transaction = Transaction(
+        "unattended-upgrade",
+        (Item("other", "all", Action.UPGRADE, "1", "2"), Item("obsol", "all", Action.UPGRADE, "1.0", "2")),
+    )
+    return dataclasses.replace(report(*findings), transaction=transaction)
+
+
+@pytest.mark.parametrize("count", [1, 2, 40])
+def test_on_a_narrow_terminal_every_command_stands_whole_and_no_line_is_too_long(count: int) -> None:
+    text = refusal(unattended(*(finding(n) for n in range(count))), Style(columns=40), override_minutes=15)
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 40
+    assert "nothing has been changed. unattended-upgrade" in " ".join(lines)
+    assert "would touch what is protected:" in " ".join(lines)
+    joined = re.sub(r" \\\n +", " ", text)
+    override = 'aptguard override 7F3K-92QX --reason "WHY"'
+    for command in ("aptguard show 7F3K-92QX", override, "apt-mark hold obsol"):
+        assert command in joined
+
+
+def test_where_nobody_is_there_to_choose_the_package_to_hold_back_is_named() -> None:
+    text = refusal(unattended(finding()), Style(), override_minutes=15)
+    assert re.search(r"^  Hold it back +apt-mark hold obsol$", text, re.MULTILINE)
+    assert "apt-mark hold" not in refusal(report(finding()), Style(), override_minutes=15)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 40])
+def test_a_refusal_in_unattended_upgrades_mail_is_at_most_25_lines_of_80_columns(count: int) -> None:
+    text = refusal(unattended(*(finding(n, EVIL) for n in range(count))), Style(), override_minutes=15)
+    assert len(text.splitlines()) <= 25
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_in_a_log_file_there_is_neither_colour_nor_a_returned_carriage() -> None:
+    style = style_for({"TERM": "xterm", "LANG": "C.UTF-8"}, terminal=False, columns=0)
+    text = refusal(report(finding()), style, override_minutes=15)
+    assert "\x1b" not in text and "\r" not in text and style.columns == 80

@@ -7,6 +7,7 @@ or by a package, as everything that comes from them is escaped.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import textwrap
 
@@ -18,6 +19,7 @@ from aptguard.report.style import Style
 from aptguard.shown import shown
 
 _ENTRY_LINES = 13  # of the 25 of a refusal
+_WIDE = 72  # columns that the longest command needs beside its label
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -26,34 +28,43 @@ def refusal(report: Report, style: Style, *, override_minutes: int, by_unknown: 
 
     ``by_unknown``: nothing harmful was found, but the verdict is ``unknown`` and the policy stops it.
     """
-    lines = [style.bold_red("aptguard: BLOCKED - nothing has been changed.")]
+    first = _wrapped("aptguard: BLOCKED - nothing has been changed.", style, "", "")
+    lines = [style.bold_red(line) for line in first]
+    to_hold = _to_hold(report)
+    room = _ENTRY_LINES - 1 if to_hold else _ENTRY_LINES
+    head = 2 if style.columns >= _WIDE else 5
     if by_unknown:
-        lines += _wrapped(f"What {_asked(report)} would do could not be rehearsed in full:", style, "", "")[
-            :2
-        ]
+        what = f"What {_asked(report)} would do could not be rehearsed in full:"
+        lines += _wrapped(what, style, "", "")[:head]
         entries = [_unknown(unknown, style) for unknown in report.unknowns]
-        lines += _as_many_as_fit(entries, "reason", report)
-        lines.append("That is no yes, so it is stopped (when_unable in the policy).")
+        lines += _as_many_as_fit(entries, "reason", report, room)
+        lines += _wrapped("That is no yes, so it is stopped (when_unable in the policy).", style, "", "")
     else:
         blocking = [finding for finding in report.findings if finding.severity is Severity.BLOCK]
-        lines += _wrapped(f"{_asked(report)} would touch what is protected:", style, "", "")[:2]
+        lines += _wrapped(f"{_asked(report)} would touch what is protected:", style, "", "")[:head]
         culprits = {_culprit(finding) for finding in blocking}
         if len(culprits) == 1 and len(blocking) > 1:
             lines.append(_clipped("  by ", culprits.pop(), style))
             entries = [_finding(finding, style, by=False) for finding in blocking]
         else:
             entries = [_finding(finding, style, by=True) for finding in blocking]
-        lines += _as_many_as_fit(entries, "finding", report)
+        lines += _as_many_as_fit(entries, "finding", report, room)
         if not report.complete:
-            lines.append("  The rehearsal was cut off: this list is not complete.")
+            lines += _wrapped("The rehearsal was cut off: this list is not complete.", style, "  ", "  ")
     lines.append(style.bold("What to do:"))
-    lines.append(f"  See everything     aptguard show {report.id}")
     origin = next((finding.origin for finding in report.findings if ":" in finding.origin), "")
     where = f" (rule at {shown(origin)})" if origin else ""
-    lines.append(_clipped("  Change the policy  ", f"/etc/aptguard/policy.toml{where}", style))
-    lines.append(f'  Allow this, once   aptguard override {report.id} --reason "WHY"')
-    lines.append(f"                     and run the same command again within {override_minutes} minutes")
-    lines.append("(The error lines of the package manager that follow belong to this.)")
+    ways = [("See everything", f"aptguard show {report.id}")]
+    if to_hold:  # so that the other upgrades can go on by themselves
+        ways.append(("Hold it back", f"apt-mark hold {to_hold}"))
+    ways += [
+        ("Change the policy", f"/etc/aptguard/policy.toml{where}"),
+        ("Allow this, once", f'aptguard override {report.id} --reason "WHY"'),
+        ("", f"and run the same command again within {override_minutes} minutes"),
+    ]
+    for label, how in ways:
+        lines += _way(label, how, style)
+    lines += _wrapped("(The error lines of the package manager that follow belong to this.)", style, "", "")
     return "".join(_cut(style.fit(line), style) + "\n" for line in lines)
 
 
@@ -89,6 +100,25 @@ def passed_while_paused(report: Report, style: Style, until: float) -> str:
     """Return the one line for a transaction that only a pause lets through."""
     line = f"aptguard: PAUSED until {moment(until)}; this would be blocked, see: aptguard show {report.id}"
     return style.fit(line) + "\n"
+
+
+def _to_hold(report: Report) -> str:
+    """Return the packages to hold back where nobody was there to choose others; empty where somebody was."""
+    if report.transaction.frontend != "unattended-upgrade":
+        return ""
+    names = [item.package for item in report.transaction.items]
+    guilty = {finding.package for finding in report.findings if finding.severity is Severity.BLOCK}
+    return " ".join([name for name in dict.fromkeys(names) if name in guilty or not guilty & {*names}][:3])
+
+
+def _way(label: str, how: str, style: Style) -> list[str]:
+    """Return one thing that can be done; on a narrow terminal a command stands whole on a line of its own."""
+    if style.columns >= _WIDE:
+        return [_clipped(f"  {label:<19}", how, style)]
+    lines = _wrapped(how, dataclasses.replace(style, columns=style.columns - 2), "    ", "      ")
+    if how.startswith("apt"):  # a command: to be copied as it stands
+        lines = [*(f"{line} \\" for line in lines[:-1]), lines[-1]]
+    return [*([f"  {label}"] if label else []), *lines]
 
 
 def _asked(report: Report) -> str:
@@ -137,10 +167,10 @@ def _unknown(unknown: Unknown, style: Style) -> list[str]:
     return _wrapped(f"{shown(unknown.what)}: {shown(unknown.reason)}", style, "  - ", "    ")[:4]
 
 
-def _as_many_as_fit(entries: list[list[str]], noun: str, report: Report) -> list[str]:
+def _as_many_as_fit(entries: list[list[str]], noun: str, report: Report, room: int) -> list[str]:
     lines: list[str] = []
     for number, entry in enumerate(entries):
-        if lines and len(lines) + len(entry) > _ENTRY_LINES:
+        if lines and len(lines) + len(entry) > room:
             left = len(entries) - number
             return [*lines, f"  and {plural(left, f'more {noun}')}: aptguard show {report.id}"]
         lines += entry
