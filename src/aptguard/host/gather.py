@@ -15,6 +15,7 @@ from aptguard.host.errors import DpkgDatabaseError
 from aptguard.host.file_lists import parse_list
 from aptguard.host.own_files import OwnFiles, read_own_files
 from aptguard.host.self_made import self_made
+from aptguard.host.service_homes import own_accounts, service_homes
 from aptguard.host.shipped_files import differs_from, shipped_sums
 from aptguard.host.status_file import PRESENT
 from aptguard.host.what_stays import emptied_directories, role_holders
@@ -69,7 +70,8 @@ def gather_facts(transaction: Transaction, result: RehearsalResult, database: Dp
         owners={path: owners[path] for path in foreign if path in owners},
         listed_after=listed_after,
         conffiles=own.conffiles,
-        directories=frozenset(directory for directory in above & own_listed if directory not in others),
+        directories=frozenset(directory for directory in above & own_listed if directory not in others)
+        | service_homes(transaction, database, (above | foreign) - owners.keys(), accounts_before),
         locally_modified=_locally_modified(transaction, result, database, own)
         | edited_conffiles(transaction, result, database),
         alternatives=frozenset(database.canonical.path(link) for link in database.alternatives[0]),
@@ -81,6 +83,7 @@ def gather_facts(transaction: Transaction, result: RehearsalResult, database: Dp
         diverted=_diverted(transaction, result, database, problems),
         declared_accounts=(frozenset() if accounts_before == accounts_after else _declared(result, database)),
         directory_owners=others,
+        own_accounts=own_accounts(transaction, database, accounts_before, accounts_after),
         copies=made.copies,
         self_made=made.written,
         mount_points=frozenset(above.intersection(result.mount_points)),

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from aptguard.changes.model import Change, FileType
 from aptguard.host.dpkg_database import DpkgDatabase
 from aptguard.host.dpkg_log import Interval, script_runs
+from aptguard.host.own_scripts import OwnScripts
 from aptguard.host.shipped_files import shipped_sums
 from aptguard.rehearsal.model import RehearsalResult
 from aptguard.transaction.model import Item, Transaction
@@ -27,11 +27,6 @@ from aptguard.transaction.model import Item, Transaction
 _MOST_CANDIDATES = 1000  # who deletes more than this does not tidy up after itself
 _MOST_READ = 200
 _LARGEST_READ = 1 << 20  # bytes
-_LARGEST_SCRIPT = 1 << 20
-# The scripts that make something. Of a removed package dpkg keeps only the one that takes it away.
-_MAKING = (b"postinst", b"preinst", b"config")
-_TAKING = (b"postrm",)
-_WORD = re.compile(rb"[A-Za-z0-9@%+_.,~-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +93,7 @@ def _written(
         name = change.path.rpartition(b"/")[2]
         for package in _actors(change, items):
             if package not in words:
-                words[package] = _words_of_scripts(items[package], database)
+                words[package] = OwnScripts(items[package], database).words
             if name in words[package]:
                 named.append((change, package))
     if not named:
@@ -127,21 +122,6 @@ def _sums(item: Item, database: DpkgDatabase) -> frozenset[bytes]:
     return frozenset(shipped_sums(database, item.package, item.architecture).values()) | frozenset(
         line.split()[1] for line in conffiles.split(b"\n") if len(line.split()) > 1
     )
-
-
-def _words_of_scripts(item: Item, database: DpkgDatabase) -> frozenset[bytes]:
-    stem = database.info_directory + b"/" + database.list_name(item.package, item.architecture) + b"."
-    for scripts in (_MAKING, _TAKING):
-        words: set[bytes] = set()
-        for script in scripts:
-            try:
-                with open(stem + script, "rb") as file:
-                    words.update(_WORD.findall(file.read(_LARGEST_SCRIPT)))
-            except OSError:
-                continue
-        if words:
-            return frozenset(words)
-    return frozenset()
 
 
 def _digest(path: bytes) -> bytes:

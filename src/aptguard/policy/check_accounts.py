@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from aptguard.changes.model import Cause, Change
 from aptguard.policy.check_settings import check_setting
 from aptguard.policy.dangerous_homes import is_person, is_static, normal, why_dangerous
-from aptguard.policy.facts import Account, Facts, Group
+from aptguard.policy.facts import Account, Accounts, Facts, Group
 from aptguard.policy.finding import Finding, Severity
 from aptguard.policy.model import Policy
 from aptguard.policy.package_names import own_names, related_account
@@ -54,7 +54,8 @@ class AccountCheck:
         yield from self._groups()
 
     def _vanished(self, account: Account) -> Iterator[Finding]:
-        why = why_dangerous(account, self._facts.accounts_before, self._places)
+        leaving = _names(self._facts.accounts_before) - _names(self._facts.accounts_after)
+        why = why_dangerous(account, self._facts.accounts_before, self._places, leaving)
         if why is not None and not is_static(account):
             # A plain userdel of it is harmless and welcome; with the home it is the accident itself.
             plain = bool(self._commands_on(account)) and not self._with_home(account)
@@ -93,7 +94,8 @@ class AccountCheck:
         # systemd-sysusers gives / to whoever declares no home, and nothing ever removes such an account.
         if account.name in self._facts.declared_accounts or is_static(account):
             return
-        why = why_dangerous(account, self._facts.accounts_after, self._places)
+        coming = _names(self._facts.accounts_after) - _names(self._facts.accounts_before)
+        why = why_dangerous(account, self._facts.accounts_after, self._places, coming)
         if why is not None:
             yield self._finding(
                 "account-home",
@@ -165,6 +167,8 @@ class AccountCheck:
         )
 
     def _related(self, name: str, account: Account | None) -> bool:
+        if name in self._facts.own_accounts:
+            return True
         packages = [item.package for item in self._transaction.takes_away]
         if any(related_account(name, one, own_names(one, self._facts.packages.values())) for one in packages):
             return True
@@ -192,6 +196,10 @@ class AccountCheck:
             command=cause.command,
             origin=setting.origin,
         )
+
+
+def _names(accounts: Accounts) -> frozenset[str]:
+    return frozenset(account.name for account in accounts.accounts)
 
 
 def _removes_home(command: tuple[bytes, ...]) -> bool:

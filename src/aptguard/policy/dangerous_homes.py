@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from aptguard.policy.check_settings import check_setting
 from aptguard.policy.facts import Account, Accounts
 from aptguard.policy.finding import Finding, Severity
@@ -15,6 +17,8 @@ from aptguard.shown import shown
 
 # Not directories, or made to be missing (Debian policy 9.2.3; base-passwd's users-and-groups).
 _NO_HOME = frozenset({b"", b"/nonexistent", b"/dev/null", b"/var/empty", b"/run/empty", b"/no/home"})
+# Named after what is in it: many services have it as the directory that they lock themselves into.
+_NOTHING_IN_IT = b"/empty"
 _SYSTEM = frozenset(
     {
         *(b"/", b"/bin", b"/boot", b"/dev", b"/etc", b"/home", b"/lib", b"/lib32", b"/lib64", b"/libx32"),
@@ -70,10 +74,13 @@ def normal(home: bytes) -> bytes:
     return b"/" + b"/".join(resolved) if home else b""
 
 
-def why_dangerous(account: Account, accounts: Accounts, places: Places) -> str | None:
+def why_dangerous(
+    account: Account, accounts: Accounts, places: Places, companions: Container[str] = frozenset()
+) -> str | None:
     """Return the words that say whose directory the account's home really is, None when it is harmless.
 
     A home is dangerous that is a directory of the system, a protected one, or another account's.
+    ``companions`` are accounts that come and go with it: they may share a home.
     """
     home = normal(account.home)
     if home in _NO_HOME:
@@ -83,7 +90,9 @@ def why_dangerous(account: Account, accounts: Accounts, places: Places) -> str |
     if places.covers(Place.PROTECTED, home) is not None:
         return "a protected directory"
     for other in accounts.accounts:
-        if other.name != account.name and other.uid != account.uid and normal(other.home) == home:
+        if other.name == account.name or other.uid == account.uid or other.name in companions:
+            continue
+        if normal(other.home) == home and not home.endswith(_NOTHING_IN_IT):
             return f"the home of {shown(other.name)} too"
     return None
 

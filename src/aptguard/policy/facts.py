@@ -67,8 +67,8 @@ class Facts:
     transaction, with diversions applied; a path nobody lists is absent. ``listed_after`` are the paths that
     the packages of the transaction list afterwards (new file lists). ``conffiles`` are the conffiles of the
     packages in the transaction, before. ``directories`` are the directories which only packages of the
-    transaction list. ``locally_modified`` are paths below /etc, and conffiles, that differ from what their
-    package shipped.
+    transaction list, or that they made for an account of their own. ``locally_modified`` are paths below
+    /etc, and conffiles, that differ from what their package shipped.
     ``alternatives`` are link paths that update-alternatives manages.
     ``packages`` are the facts of the packages in the transaction and of all owners, by the same names.
 
@@ -85,6 +85,7 @@ class Facts:
     ``emptied`` are directories that stay, but lose everything in them that no package lists.
     ``role_holders`` maps each role (aptguard.policy.roles) of a package that is taken away to the packages
     that hold it afterwards.
+    ``own_accounts`` are the vanishing accounts and groups that scripts of the transaction name.
     ``declared_accounts`` are the accounts that sysusers.d(5) declares. ``problems`` is what could not be
     found out; one of these forbids ``allow``.
     """
@@ -103,6 +104,7 @@ class Facts:
     diverted: dict[bytes, bytes] = field(default_factory=dict)
     directory_owners: dict[bytes, tuple[str, ...]] = field(default_factory=dict)
     declared_accounts: frozenset[str] = frozenset()
+    own_accounts: frozenset[str] = frozenset()
     copies: frozenset[bytes] = frozenset()
     self_made: frozenset[bytes] = frozenset()
     mount_points: frozenset[bytes] = frozenset()

@@ -28,7 +28,8 @@ ROLES = (
     Role(
         "secure-shell",
         "the secure shell's server",
-        ("openssh-server", "dropbear", "dropbear-bin", "tinysshd"),
+        # Not dropbear-bin: without the service of dropbear nothing starts it.
+        ("openssh-server", "dropbear", "tinysshd"),
     ),
     Role("superuser", "a way to act as root (sudo)", ("sudo", "sudo-ldap", "sudo-rs", "opendoas", "doas")),
     Role(

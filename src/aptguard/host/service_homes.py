@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""State directories and accounts that a package made for its service under another name than its own."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+
+from aptguard.host.dpkg_database import DpkgDatabase
+from aptguard.host.own_scripts import OwnScripts
+from aptguard.policy.facts import Accounts
+from aptguard.transaction.model import Transaction
+
+_ABOVE = (b"/var/lib", b"/var/spool", b"/var/log", b"/var/cache", b"/var/games")
+_SYSTEM_ACCOUNTS = range(100, 1000)  # Debian policy 9.2.2: made by packages as they are installed
+_MOST = 50
+
+
+def service_homes(
+    transaction: Transaction, database: DpkgDatabase, directories: Iterable[bytes], accounts: Accounts
+) -> frozenset[bytes]:
+    """Return those of the unlisted ``directories`` that a package of the transaction made for its service.
+
+    Such a directory lies directly below /var/lib or the like, belongs to a system account, and the
+    package's scripts name both.
+    """
+    users = {one.uid: one.name.encode("utf-8", "surrogateescape") for one in accounts.accounts}
+    owned: list[tuple[bytes, bytes]] = []
+    for directory in sorted(directories):
+        if directory.rpartition(b"/")[0] in _ABOVE and len(owned) < _MOST:
+            uid = _owner(database.path_below_root(directory))
+            if uid in _SYSTEM_ACCOUNTS and uid in users:
+                owned.append((directory, users[uid]))
+    if not owned:
+        return frozenset()
+    scripts = [OwnScripts(item, database) for item in transaction.items]
+    return frozenset(
+        directory
+        for directory, user in owned
+        if any(user in one.words and one.names_path(directory) for one in scripts)
+    )
+
+
+def own_accounts(
+    transaction: Transaction, database: DpkgDatabase, before: Accounts, after: Accounts
+) -> frozenset[str]:
+    """Return the accounts and groups that vanish and that scripts of the transaction's packages name."""
+    lost = _names(before) - _names(after)
+    if not lost:
+        return frozenset()
+    words = {word for item in transaction.items for word in OwnScripts(item, database).words}
+    return frozenset(name for name in lost if name.encode("utf-8", "surrogateescape") in words)
+
+
+def _names(accounts: Accounts) -> frozenset[str]:
+    return frozenset(one.name for one in accounts.accounts) | frozenset(one.name for one in accounts.groups)
+
+
+def _owner(path: bytes) -> int | None:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return status.st_uid if stat.S_ISDIR(status.st_mode) else None

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""False alarms that real packages of Debian's archive caused, and what beside them must still be found."""
+
+from __future__ import annotations
+
+from change_sets import account, accounts, altered, facts, gone, judged, rules, transaction
+
+from aptguard.changes.model import Kind
+from aptguard.policy.facts import PackageFacts
+from aptguard.transaction.model import Action
+
+PASSWD = "/etc/passwd"
+EMPTY = "/var/lib/opensmtpd/empty"
+ROOT = account("root", 0, "/root")
+PAIR = (account("toyd", 101, "/var/lib/toy/home"), account("toyq", 102, "/var/lib/toy/home"))
+
+
+def of_accounts(before: tuple, after: tuple, action: Action) -> set[str]:  # type: ignore[type-arg]
+    known = facts(accounts_before=accounts(ROOT, *before), accounts_after=accounts(ROOT, *after))
+    return rules(judged(transaction(("toy", action)), [altered(PASSWD, Kind.CONTENT)], known))
+
+
+def test_two_accounts_that_come_and_go_together_may_share_a_home() -> None:
+    assert of_accounts((), PAIR, Action.INSTALL) == set()
+    assert of_accounts(PAIR, (), Action.PURGE) == set()
+
+
+def test_an_account_that_takes_the_home_of_one_that_was_there_is_told() -> None:
+    assert of_accounts(PAIR[:1], PAIR, Action.INSTALL) == {"account-home"}
+    assert "account-home" in of_accounts(PAIR, PAIR[1:], Action.PURGE)
+
+
+def test_a_directory_named_empty_may_be_everybodys_home() -> None:
+    one, two = account("a", 101, EMPTY), account("b", 102, EMPTY)
+    assert of_accounts((one,), (one, two), Action.INSTALL) == set()
+
+
+def test_the_program_of_an_ssh_server_without_its_service_is_no_server() -> None:
+    for package, expected in (("dropbear-bin", set()), ("dropbear", {"protected-package"})):
+        known = facts(packages={package: PackageFacts(package, "amd64", "installed", "1")})
+        assert rules(judged(transaction((package, Action.PURGE)), [], known)) == expected
+
+
+def test_the_copies_in_postfixs_chroot_may_go_but_not_its_queue() -> None:
+    known = facts(packages={"postfix": PackageFacts("postfix", "amd64", "installed", "1")})
+    removal = transaction(("postfix", Action.REMOVE))
+    copies = [gone(f"/var/spool/postfix/{name}", by="postfix") for name in ("etc/hosts", "lib/x/libnss.so")]
+    assert rules(judged(removal, copies, known)) == set()
+    assert rules(judged(removal, [gone("/var/spool/postfix/deferred/1", by="postfix")], known)) != set()
