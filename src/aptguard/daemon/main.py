@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
+import grp
 import os
 import signal
 import socket
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+from aptguard.daemon.access import Access
 from aptguard.daemon.client import SOCKET_PATH
 from aptguard.daemon.server import Server
 from aptguard.daemon.supervisor import Supervisor, take_from_environment
@@ -83,7 +85,8 @@ def main(words: Sequence[str] | None = None) -> int:
     own = None if supervisor.listener is not None else arguments.socket
     try:
         with listener:
-            return serve(Server(listener, guard.dispatch), supervisor, idle_seconds=idle, reload=guard.load)
+            server = Server(listener, guard.dispatch, access=Access(reader_group=_group_of_readers()))
+            return serve(server, supervisor, idle_seconds=idle, reload=guard.load)
     finally:
         if own is not None:
             with contextlib.suppress(OSError):
@@ -120,6 +123,14 @@ def serve(
         if idle_seconds is not None and server.idle_seconds >= idle_seconds:
             break
     return _wind_down(server, supervisor)
+
+
+def _group_of_readers() -> int | None:
+    """Return the group that may read the system's logs (Debian policy, base-passwd), None without one."""
+    try:
+        return grp.getgrnam("adm").gr_gid
+    except KeyError:
+        return None
 
 
 def _status(calls: int) -> str:

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The daemon's socket is a varlink service that systemd's own client can use; who is who, the kernel says."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from packages.obsolete import build_harmless
+from testbed.guest import Completed, Guest
+from testbed.server import install_aptguard
+
+pytestmark = pytest.mark.needs_guest
+
+SOCKET = "/run/aptguard/io.github.aptguard"
+INTERFACE = "io.github.aptguard"
+OPENED = "[Socket]\nSocketMode=0660\nSocketGroup=adm\nDirectoryMode=0711\n"
+
+
+@pytest.fixture(scope="module")
+def machine(
+    needs_guest: None, aptguard_deb: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Guest]:
+    with Guest("13") as guest:  # varlinkctl(1) came with systemd 255
+        deb = build_harmless(tmp_path_factory.mktemp("varlink"), "heir", "/srv/treasure")
+        guest.run(["dpkg", "-i", guest.copy_in(deb, "/root/heir.deb")])
+        guest.write("/srv/treasure", "treasure\n")
+        install_aptguard(guest, aptguard_deb)
+        yield guest
+
+
+def call(guest: Guest, method: str, parameters: dict[str, Any], *options: str, user: str = "") -> Completed:
+    command = [
+        "varlinkctl",
+        "--json=short",
+        *options,
+        "call",
+        SOCKET,
+        f"{INTERFACE}.{method}",
+        json.dumps(parameters),
+    ]
+    return guest.run(["runuser", "-u", user, "--", *command] if user else command, check=False)
+
+
+def test_varlinkctl_knows_the_service_and_its_shipped_interface(machine: Guest) -> None:
+    info = machine.run(["varlinkctl", "--json=short", "info", SOCKET]).stdout
+    assert INTERFACE in json.loads(info)["interfaces"]
+    told = machine.run(["varlinkctl", "introspect", SOCKET, INTERFACE]).stdout
+    shipped = machine.read("/usr/share/aptguard/io.github.aptguard.varlink")
+    machine.run(["varlinkctl", "validate-idl", "/usr/share/aptguard/io.github.aptguard.varlink"])
+    for text in (told, shipped):
+        assert {"JudgeApt", "Status", "Log", "Show"} <= set(re.findall(r"method (\w+)", text))
+    assert set(re.findall(r"^(?:method|error) \w+", told, re.M)) == set(
+        re.findall(r"^(?:method|error) \w+", shipped, re.M)
+    )
+
+
+def test_every_reading_method_answers_with_the_keys_that_the_interface_declares(machine: Guest) -> None:
+    idl = machine.read("/usr/share/aptguard/io.github.aptguard.varlink")
+    for method, parameters in (("Status", {}), ("Log", {"limit": 5}), ("ListOverrides", {})):
+        done = call(machine, method, parameters)
+        assert done.returncode == 0, done.stderr
+        declared = re.search(rf"method {method}\([^)]*\) -> \(([^)]*)\)", idl)
+        assert declared
+        names = dict(re.findall(r"(\w+): (\??)", declared[1]))
+        reply = json.loads(done.stdout)
+        assert set(reply) <= set(names)
+        assert {name for name, optional in names.items() if not optional} <= set(reply)
+
+
+def test_a_rehearsal_tells_its_progress_and_then_its_report(machine: Guest) -> None:
+    done = call(machine, "Check", {"operation": "remove", "names": ["heir"]}, "--more")
+    replies = [json.loads(line) for line in done.stdout.replace("\x1e", "").splitlines() if line]
+    assert all("progress" in reply for reply in replies[:-1]) and len(replies) > 1
+    assert replies[-1]["report"]["verdict"] == "block"
+
+
+def test_errors_come_by_their_names(machine: Guest) -> None:
+    for method, parameters, error in (
+        ("Show", {"id": "2345-6789"}, f"{INTERFACE}.NoSuchTransaction"),
+        ("Show", {"id": "x"}, f"{INTERFACE}.InvalidParameter"),
+        ("GrantOverride", {"id": "2345-6789", "reason": " "}, f"{INTERFACE}.InvalidParameter"),
+        ("Dance", {}, "org.varlink.service.MethodNotFound"),
+    ):
+        done = call(machine, method, parameters)
+        assert done.returncode != 0
+        assert error in done.stderr + done.stdout, (done.stdout, done.stderr)
+
+
+def test_reading_can_be_opened_to_adm_and_all_else_stays_with_root(machine: Guest) -> None:
+    machine.run("useradd -m -G adm reader; useradd -m stranger")
+    for user in ("reader", "stranger"):
+        assert call(machine, "Log", {}, user=user).returncode != 0
+    machine.write("/etc/systemd/system/aptguard.socket.d/read.conf", OPENED)
+    machine.run(
+        "systemctl daemon-reload; systemctl stop aptguard.socket aptguard.service; chmod 0711 /run/aptguard"
+    )
+    machine.run(["systemctl", "start", "aptguard.socket"])
+    for method in ("Status", "Log"):
+        assert call(machine, method, {}, user="reader").returncode == 0
+    assert machine.run(["runuser", "-u", "reader", "--", "aptguard", "log"], check=False).returncode == 0
+    for method, parameters in (
+        ("Show", {"id": "2345-6789"}),
+        ("Pause", {"reason": "x", "seconds": 60}),
+        ("Check", {"operation": "remove", "names": ["heir"]}),
+    ):
+        done = call(machine, method, parameters, user="reader")
+        assert done.returncode != 0 and "PermissionDenied" in done.stderr + done.stdout
+    assert call(machine, "Log", {}, user="stranger").returncode != 0
