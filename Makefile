@@ -91,8 +91,8 @@ test: test-packages
 	@$(MAKE) --no-print-directory $(TOOLS)/made || echo "ruff and mypy could not be installed with pip" >&2
 	$(PYTHON) -m pytest -p no:cacheprovider $(PYTEST_ARGUMENTS) </dev/null
 
-bench: build-packages
-	$(PYTHON) -m tests.bench
+bench: test-packages
+	$(PYTHON) -m tests.bench $(BENCH) $(BENCH_ARGUMENTS) </dev/null
 
 clean:
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What watching costs: the same dpkg purge in the same overlay, without and with the watcher.
-
-Run as root: ``PYTHONPATH=src:tests python3 tests/bench/watcher.py``. Runs alternate: both see one machine.
-"""
+"""What watching costs: the same dpkg purge in the same overlay, without and with the watcher."""
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.inside.measure import paired
 from packages.builder import build_deb
 from rehearsal import watched
+
+TITLE = "Watching a purge, beside the same purge unwatched"
+HOW = "wall time of dpkg --purge in a fresh overlay, without and with the watcher alternately"
 
 
 @dataclass(frozen=True)
@@ -35,36 +35,18 @@ CASES = (
 )
 
 
-def rows() -> list[tuple[str, float, float]]:
-    """Return name, median seconds without and median seconds with the watcher of each case."""
-    found = []
+def measured() -> dict[str, Any]:
+    """Return title, way of measuring and a row for each case."""
+    rows = []
     with tempfile.TemporaryDirectory(prefix="bench-watcher-") as directory:
         for case in CASES:
             script = f'[ "$1" = purge ] || exit 0\n{case.on_purge}'
             archive = build_deb(directory, "toy", scripts={"postrm": script})
-            seconds: dict[bool, list[float]] = {False: [], True: []}
-            for _ in range(case.runs):
-                for watch in (False, True):
-                    outcome = watched.run(
-                        "dpkg",
-                        "--no-triggers",
-                        "--purge",
-                        "toy",
-                        installed=(archive,),
-                        watch=watch,
-                        **case.options,
-                    )
-                    seconds[watch].append(outcome.seconds)
-            found.append((case.name, statistics.median(seconds[False]), statistics.median(seconds[True])))
-    return found
 
+            def timed(watch: bool, archive: str = archive, case: Case = case) -> float:
+                words = ("dpkg", "--no-triggers", "--purge", "toy")
+                outcome = watched.run(*words, installed=(archive,), watch=watch, **case.options)
+                return outcome.seconds * 1000
 
-def main() -> None:
-    """Print the table."""
-    print(f"{'dpkg --purge':36} {'plain':>9} {'watched':>9} {'ratio':>6}")
-    for name, plain, with_watcher in rows():
-        print(f"{name:36} {plain * 1000:6.0f} ms {with_watcher * 1000:6.0f} ms {with_watcher / plain:6.2f}")
-
-
-if __name__ == "__main__":
-    main()
+            rows.append(paired(case.name, case.runs, lambda: timed(True), lambda: timed(False)))
+    return {"title": TITLE, "how": HOW, "rows": rows}
