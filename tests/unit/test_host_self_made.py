@@ -171,3 +171,15 @@ def test_a_directory_may_go_with_the_last_user_among_packages_of_one_source() ->
     assert rules(judged(PURGE, [gone(path)], shared)) == {"foreign-file"}
     stranger = replace(shared, packages={"toy": mine, "toy-common": replace(other, source="else")})
     assert rules(judged(PURGE, [gone(path, directory())], stranger)) == {"foreign-file"}
+
+
+def test_an_empty_directory_that_a_making_script_names_may_go_but_not_one_with_something_in_it(
+    root: Root,
+) -> None:
+    root.write("/var/lib/dpkg/info/toy.postinst", b"mkdir -p /srv/toys/a /srv/toys/b\n")
+    changes = [gone(f"/srv/toys/{name}", directory()) for name in "abc"]
+    assert asked(root, *changes, gone("/srv/toys/b/mine")).empty == {b"/srv/toys/a"}
+    assert asked(root, gone("/srv/toys/a", directory(), by="other")).empty == set()
+    known = facts(copies=frozenset({b"/srv/toys/a"}))
+    assert rules(judged(PURGE, changes[:1], known)) == set()
+    assert rules(judged(PURGE, changes[1:2], known)) == {"local-data"}

@@ -59,6 +59,11 @@ def test_the_directory_of_another_account_is_not(
     assert homes(root, MAIL, b"/var/lib/rooted") == frozenset()
 
 
+def test_a_directory_of_logs_is_the_packages_if_its_scripts_name_it(root: Root) -> None:
+    root.write("/var/lib/dpkg/info/toy.postinst", b"mkdir -p /var/log/account; touch /var/log/account/x\n")
+    assert homes(root, b"/var/log/account", b"/var/log/other", b"/var/lib/account") == {b"/var/log/account"}
+
+
 def test_the_real_owner_is_asked(root: Root) -> None:
     assert homes(root, MAIL, b"/var/lib/nosuch") == frozenset()
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from change_sets import account, accounts, altered, facts, gone, judged, rules, transaction
 
 from aptguard.changes.model import Kind
@@ -47,3 +49,20 @@ def test_the_copies_in_postfixs_chroot_may_go_but_not_its_queue() -> None:
     copies = [gone(f"/var/spool/postfix/{name}", by="postfix") for name in ("etc/hosts", "lib/x/libnss.so")]
     assert rules(judged(removal, copies, known)) == set()
     assert rules(judged(removal, [gone("/var/spool/postfix/deferred/1", by="postfix")], known)) != set()
+
+
+def test_the_lock_of_the_directory_server_may_be_written_but_its_data_may_not_be_deleted() -> None:
+    known = facts(packages={"slapd": PackageFacts("slapd", "amd64", "installed", "1")})
+    removal = transaction(("slapd", Action.REMOVE))
+    lock = altered("/var/lib/ldap/lock.mdb", Kind.CONTENT, by="slapd")
+    assert rules(judged(removal, [lock], known)) == set()
+    assert rules(judged(removal, [gone("/var/lib/ldap/data.mdb", by="slapd")], known)) != set()
+
+
+def test_the_signatures_of_the_virus_scanner_may_go_with_what_fetches_them() -> None:
+    known = facts(packages={"clamav-freshclam": PackageFacts("clamav-freshclam", "amd64", "installed", "1")})
+    purge = transaction(("clamav-freshclam", Action.PURGE))
+    for name, expected in (("freshclam.dat", set()), ("daily.cld", set()), ("mine.ndb", {"unowned-file"})):
+        change = gone(f"/var/lib/clamav/{name}", by="clamav-freshclam")
+        owned = {b"/var/lib/clamav": ("clamav-base",)}
+        assert rules(judged(purge, [change], replace(known, directory_owners=owned))) == expected

@@ -84,7 +84,7 @@ def gather_facts(transaction: Transaction, result: RehearsalResult, database: Dp
         declared_accounts=(frozenset() if accounts_before == accounts_after else _declared(result, database)),
         directory_owners=others,
         own_accounts=own_accounts(transaction, database, accounts_before, accounts_after),
-        copies=made.copies,
+        copies=made.copies | made.empty,
         self_made=made.written,
         mount_points=frozenset(above.intersection(result.mount_points)),
         emptied=emptied_directories(above, result, database, own_listed),

@@ -26,15 +26,20 @@ from aptguard.transaction.model import Item, Transaction
 
 _MOST_CANDIDATES = 1000  # who deletes more than this does not tidy up after itself
 _MOST_READ = 200
+_MOST_EMPTY = 20
 _LARGEST_READ = 1 << 20  # bytes
 
 
 @dataclass(frozen=True, slots=True)
 class SelfMade:
-    """``copies`` have a content that the package ships; ``written`` were written last by its scripts."""
+    """``copies`` have a content that the package ships; ``written`` were written last by its scripts.
+
+    ``empty`` are deleted directories that had nothing in them and that its scripts name in full.
+    """
 
     copies: frozenset[bytes] = frozenset()
     written: frozenset[bytes] = frozenset()
+    empty: frozenset[bytes] = frozenset()
 
 
 def self_made(
@@ -53,10 +58,14 @@ def self_made(
         and change.path not in known
         and change.before.type in (FileType.REGULAR, FileType.SYMLINK)
     ]
-    if not candidates or len(candidates) > _MOST_CANDIDATES:
+    if len(candidates) > _MOST_CANDIDATES:
         return SelfMade()
     items = {item.package: item for item in transaction.items}
-    return SelfMade(_copies(candidates, items, database), _written(candidates, items, database))
+    return SelfMade(
+        _copies(candidates, items, database),
+        _written(candidates, items, database),
+        _empty(result, known, items, database),
+    )
 
 
 def _copies(candidates: Iterable[Change], items: dict[str, Item], database: DpkgDatabase) -> frozenset[bytes]:
@@ -100,6 +109,30 @@ def _written(
         return frozenset()
     runs = script_runs(database, {package for _, package in named})
     return frozenset(change.path for change, package in named if _during(change, runs.get(package, ())))
+
+
+def _empty(
+    result: RehearsalResult, known: frozenset[bytes], items: dict[str, Item], database: DpkgDatabase
+) -> frozenset[bytes]:
+    """Return the deleted directories in which nothing was, and which scripts of their package name."""
+    filled = {change.path.rpartition(b"/")[0] for change in result.changes if change.before is not None}
+    found = set()
+    for change in result.changes:
+        if (
+            change.deleted
+            and change.before is not None
+            and change.before.type is FileType.DIRECTORY
+            and change.path not in known
+            and change.path not in filled
+            and any(
+                OwnScripts(items[package], database).names_path(change.path)
+                for package in _actors(change, items)
+            )
+        ):
+            found.add(change.path)
+            if len(found) == _MOST_EMPTY:
+                break
+    return frozenset(found)
 
 
 def _actors(change: Change, items: dict[str, Item]) -> list[str]:

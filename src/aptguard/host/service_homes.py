@@ -12,7 +12,8 @@ from aptguard.host.own_scripts import OwnScripts
 from aptguard.policy.facts import Accounts
 from aptguard.transaction.model import Transaction
 
-_ABOVE = (b"/var/lib", b"/var/spool", b"/var/log", b"/var/cache", b"/var/games")
+_STATE = frozenset({b"/var/lib", b"/var/spool", b"/var/games"})
+_RECORDS = frozenset({b"/var/log", b"/var/cache"})  # whose they are is plain from who names them
 _SYSTEM_ACCOUNTS = range(100, 1000)  # Debian policy 9.2.2: made by packages as they are installed
 _MOST = 50
 
@@ -23,22 +24,27 @@ def service_homes(
     """Return those of the unlisted ``directories`` that a package of the transaction made for its service.
 
     Such a directory lies directly below /var/lib or the like, belongs to a system account, and the
-    package's scripts name both.
+    package's scripts name both. For one below /var/log and /var/cache it is enough to be named.
     """
     users = {one.uid: one.name.encode("utf-8", "surrogateescape") for one in accounts.accounts}
-    owned: list[tuple[bytes, bytes]] = []
+    named: list[tuple[bytes, bytes | None]] = []
     for directory in sorted(directories):
-        if directory.rpartition(b"/")[0] in _ABOVE and len(owned) < _MOST:
+        above = directory.rpartition(b"/")[0]
+        if len(named) == _MOST:
+            break
+        if above in _RECORDS:
+            named.append((directory, None))
+        elif above in _STATE:
             uid = _owner(database.path_below_root(directory))
             if uid in _SYSTEM_ACCOUNTS and uid in users:
-                owned.append((directory, users[uid]))
-    if not owned:
+                named.append((directory, users[uid]))
+    if not named:
         return frozenset()
     scripts = [OwnScripts(item, database) for item in transaction.items]
     return frozenset(
         directory
-        for directory, user in owned
-        if any(user in one.words and one.names_path(directory) for one in scripts)
+        for directory, user in named
+        if any((user is None or user in one.words) and one.names_path(directory) for one in scripts)
     )
 
 

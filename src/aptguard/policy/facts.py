@@ -79,7 +79,8 @@ class Facts:
     that a package of the transaction diverts, before or after, to the place diverted to, and back.
     ``directory_owners`` maps directories above unlisted changed paths to the installed packages outside the
     transaction that list them (directories shared by very many are left out).
-    ``copies`` are changed paths that nobody lists, but whose content the package which changes them ships;
+    ``copies`` are changed paths that nobody lists, but whose content the package which changes them ships,
+    and empty directories that its scripts name;
     ``self_made`` are those which its scripts wrote, and nobody has written since.
     ``mount_points`` are the mount points among the directories above unlisted changed paths.
     ``emptied`` are directories that stay, but lose everything in them that no package lists.
