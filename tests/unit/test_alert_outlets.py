@@ -24,7 +24,7 @@ from aptguard.ledger.override import Grantor, Override, Pause
 from aptguard.policy.finding import Verdict
 
 PROJECT = Path(__file__).resolve().parents[2]
-BANNER = PROJECT / "alerts/login-banner"
+BANNER = PROJECT / "hooks/login-banner"
 NOW = 1_790_000_000.0
 
 

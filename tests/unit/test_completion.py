@@ -22,7 +22,8 @@ from aptguard.ledger.store import Ledger
 from aptguard.policy.finding import Verdict
 
 PROJECT = Path(__file__).resolve().parents[2]
-BASH, ZSH = PROJECT / "completions/bash/aptguard", PROJECT / "completions/zsh/_aptguard"
+COMPLETIONS = PROJECT / "src/aptguard/cli/completions"
+BASH, ZSH = COMPLETIONS / "bash/aptguard", COMPLETIONS / "zsh/_aptguard"
 TO_START, TO_END, EVERY = "\x01", "\x05", "\x1b*"
 BLOCKED, ALLOWED = make_report(1), make_report(2, Verdict.ALLOW)
 
