@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The lines that a login shows while something was blocked and not looked at, is paused or degraded. Pure.
 
-The file that is made of them is printed by a plain shell script (alerts/login-banner), which needs no
+The file that is made of them is printed by a plain shell script (hooks/login-banner), which needs no
 Python, no daemon and no record. Its lines are ``UNTIL<space>TEXT``; UNTIL is when the line is over, in
 seconds since the epoch, 0 for a line that stays.
 """
