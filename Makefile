@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := deb
 .DELETE_ON_ERROR:
-.PHONY: install test deb build-deb lint bench clean need-root build-packages test-packages
+.PHONY: install test deb build-deb lint bench corpus clean need-root build-packages test-packages
 
 # The product's Python is Debian's, whatever else is on the PATH.
 PYTHON := /usr/bin/python3
@@ -96,6 +96,10 @@ test: test-packages
 
 bench: test-packages
 	$(PYTHON) -m tests.bench $(BENCH) $(BENCH_ARGUMENTS) </dev/null
+
+# Hours; goes on where it was interrupted. make corpus CORPUS='--debian 13 nginx'
+corpus: test-packages
+	$(PYTHON) -m tests.corpus $(CORPUS) </dev/null
 
 clean:
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache
