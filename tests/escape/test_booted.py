@@ -97,11 +97,12 @@ def test_every_way_out_is_closed_on_a_booted_machine(booted: Guest) -> None:
 def test_nothing_is_left_behind_on_a_booted_machine(booted: Guest) -> None:
     def traces() -> str:
         return booted.run(
-            "findmnt --noheadings --raw | sort; systemctl list-units --no-legend --plain --state=failed; "
-            "find /sys/fs/cgroup -name 'rehearsal-*'; ls -A /run /tmp /srv /srv/data /dev/shm; "
-            "ps -eo args | grep -c rehears"
+            "find /sys/fs/cgroup -name 'rehearsal-*'; ls -A /srv /srv/data /dev/shm; ls -d /run/systemd; "
+            "findmnt --noheadings --raw --output TARGET,FSTYPE,SOURCE | grep -E 'overlay|aptguard' | sort; "
+            "ps -eo args | grep -c '[r]ehearsal/helper' || true"
         ).stdout
 
     before = traces()
     answers(booted, {"harm": "import os\nos.system('rm -rf /srv /tmp/* /run/systemd')"}, "/opt/rehearse.py")
     assert traces() == before
+    assert booted.run("systemctl is-system-running --wait || true").stdout.strip() in {"running", "degraded"}

@@ -48,8 +48,10 @@ def _touched(layer: ObservedLayer, path: bytes, since: int) -> bool:
     inside = path[len(layer.mount_point.rstrip(b"/")) :].lstrip(b"/")
     try:
         status = os.lstat(inside, dir_fd=layer.lower)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError:
+        return True  # it cannot be looked at, so nothing is certain
     return status.st_ctime_ns > since and not stat.S_ISDIR(status.st_mode)
 
 
