@@ -11,15 +11,20 @@ import dataclasses
 import json
 import types
 import typing
+from collections.abc import Callable
 from enum import Enum
 from functools import cache
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+_PLAIN = frozenset({str, int, float, bool})
+_Reader = Callable[[Any], Any]
 
 
 def to_plain(value: Any) -> Any:
     """Return ``value`` as lists, dicts, strings, numbers, booleans and None."""
+    if value is None or type(value) in _PLAIN:
+        return value
     if isinstance(value, bytes):
         return value.decode("utf-8", "surrogateescape")
     if isinstance(value, Enum):
@@ -50,7 +55,21 @@ def loads(kind: type[T], text: str | bytes) -> T:
 
 def from_plain(kind: type[T], plain: Any) -> T:
     """Return ``plain`` (as to_plain made it) as a ``kind``; ValueError names the place that does not fit."""
-    return typing.cast(T, _read(kind, plain, kind.__name__))
+    try:
+        value: T = _reader(typing.cast(typing.Hashable, kind))(plain)
+    except _MisfitError as error:
+        place = "".join([kind.__name__, *reversed(error.place)])
+        raise ValueError(f"{place}{error.sentence}") from error
+    return value
+
+
+class _MisfitError(Exception):
+    """Something does not fit: what is to be said after its place, which is put together on the way out."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.place: list[str] = []
 
 
 @cache
@@ -59,79 +78,149 @@ def _hints(kind: type) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
 
 
-def _read(kind: Any, plain: Any, where: str) -> Any:
+@cache
+def _reader(kind: Any) -> _Reader:
+    """Return the function that reads a ``kind``; found once for each, as there may be many values of it."""
     origin = typing.get_origin(kind)
     if origin in (typing.Union, types.UnionType):
-        return _read_union(kind, plain, where)
+        return _union_reader(kind)
     if origin in (tuple, list, set, frozenset):
-        return _read_sequence(kind, origin, plain, where)
+        return _sequence_reader(kind, origin)
     if origin is dict:
-        if not isinstance(plain, dict):
-            raise _misfit(where, "an object", plain)
-        key_kind, value_kind = typing.get_args(kind)
-        return {
-            _read(key_kind, key, where): _read(value_kind, item, f"{where}.{key}")
-            for key, item in plain.items()
-        }
+        return _dict_reader(*typing.get_args(kind))
     if isinstance(kind, type):
-        return _read_scalar(kind, plain, where)
+        if dataclasses.is_dataclass(kind):
+            return _dataclass_reader(kind)
+        return _enum_reader(kind) if issubclass(kind, Enum) else _scalar_reader(kind)
     if kind is Any:
-        return plain
-    raise TypeError(f"{where}: no way to read a {kind!r}")
+        return lambda plain: plain
+    raise TypeError(f"no way to read a {kind!r}")
 
 
-def _read_union(kind: Any, plain: Any, where: str) -> Any:
+def _union_reader(kind: Any) -> _Reader:
     members = typing.get_args(kind)
-    if plain is None and type(None) in members:
-        return None
-    for member in members:
-        if member is type(None):
-            continue
-        try:
-            return _read(member, plain, where)
-        except ValueError:
-            continue
-    raise _misfit(where, str(kind), plain)
+    optional = type(None) in members
+    readers = [_reader(member) for member in members if member is not type(None)]
+
+    def read(plain: Any) -> Any:
+        if plain is None and optional:
+            return None
+        for reader in readers:
+            try:
+                return reader(plain)
+            except _MisfitError:
+                continue
+        raise _misfit(str(kind), plain)
+
+    return read
 
 
-def _read_sequence(kind: Any, origin: Any, plain: Any, where: str) -> Any:
-    if not isinstance(plain, list):
-        raise _misfit(where, "a list", plain)
+def _sequence_reader(kind: Any, origin: Any) -> _Reader:
     arguments = typing.get_args(kind)
     if origin is tuple and (len(arguments) != 2 or arguments[1] is not Ellipsis):
-        if len(arguments) != len(plain):
-            raise _misfit(where, f"{len(arguments)} entries", plain)
-        return tuple(_read(part, item, where) for part, item in zip(arguments, plain, strict=True))
-    return origin(_read(arguments[0], item, where) for item in plain)
+        readers = [_reader(part) for part in arguments]
+
+        def read_all(plain: Any) -> Any:
+            if not isinstance(plain, list):
+                raise _misfit("a list", plain)
+            if len(readers) != len(plain):
+                raise _misfit(f"{len(readers)} entries", plain)
+            return tuple(reader(item) for reader, item in zip(readers, plain, strict=True))
+
+        return read_all
+    reader = _reader(arguments[0])
+
+    def read(plain: Any) -> Any:
+        if not isinstance(plain, list):
+            raise _misfit("a list", plain)
+        return origin(map(reader, plain))
+
+    return read
 
 
-def _read_scalar(kind: type, plain: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(kind):
+def _dict_reader(key_kind: Any, value_kind: Any) -> _Reader:
+    read_key, read_value = _reader(key_kind), _reader(value_kind)
+
+    def read(plain: Any) -> Any:
         if not isinstance(plain, dict):
-            raise _misfit(where, "an object", plain)
-        hints = _hints(kind)
-        unknown = sorted(set(plain) - set(hints))
-        if unknown:
-            raise ValueError(f"{where} has the unknown key {unknown[0]!r}")
+            raise _misfit("an object", plain)
+        found = {}
+        key = ""
         try:
-            return kind(**{name: _read(hints[name], item, f"{where}.{name}") for name, item in plain.items()})
+            for key, item in plain.items():
+                found[read_key(key)] = read_value(item)
+        except _MisfitError as error:
+            error.place.append(f".{key}")
+            raise
+        return found
+
+    return read
+
+
+def _dataclass_reader(kind: Any) -> _Reader:
+    # At its first use, since a class may hold values of itself.
+    @cache
+    def readers() -> dict[str, _Reader]:
+        return {name: _reader(hint) for name, hint in _hints(kind).items()}
+
+    def read(plain: Any) -> Any:
+        if not isinstance(plain, dict):
+            raise _misfit("an object", plain)
+        known = readers()
+        if not plain.keys() <= known.keys():
+            raise _MisfitError(f" has the unknown key {min(plain.keys() - known.keys())!r}")
+        found = {}
+        name = ""
+        try:
+            for name, item in plain.items():
+                found[name] = known[name](item)
+        except _MisfitError as error:
+            error.place.append(f".{name}")
+            raise
+        try:
+            return kind(**found)
         except TypeError as error:
-            raise ValueError(f"{where} is incomplete: {error}") from error
-    if issubclass(kind, Enum):
+            raise _MisfitError(f" is incomplete: {error}") from error
+
+    return read
+
+
+def _enum_reader(kind: type[Enum]) -> _Reader:
+    def read(plain: Any) -> Any:
         try:
             return kind(plain)
         except ValueError as error:
-            raise ValueError(f"{where}: {error}") from error
+            raise _MisfitError(f": {error}") from error
+
+    return read
+
+
+def _scalar_reader(kind: type) -> _Reader:
     if kind is bytes:
-        if not isinstance(plain, str):
-            raise _misfit(where, "a string", plain)
-        return plain.encode("utf-8", "surrogateescape")
-    if kind is float and isinstance(plain, (int, float)) and not isinstance(plain, bool):
-        return float(plain)
-    if not isinstance(plain, kind) or (kind is int and isinstance(plain, bool)):
-        raise _misfit(where, f"a {kind.__name__}", plain)
-    return plain
+        return _read_bytes
+    if kind is float:
+        return _read_float
+    name = f"a {kind.__name__}"
+
+    def read(plain: Any) -> Any:
+        if not isinstance(plain, kind) or (kind is int and isinstance(plain, bool)):
+            raise _misfit(name, plain)
+        return plain
+
+    return read
 
 
-def _misfit(where: str, expected: str, plain: Any) -> ValueError:
-    return ValueError(f"{where} should be {expected}, but it is {str(plain)[:60]!r}")
+def _read_bytes(plain: Any) -> bytes:
+    if not isinstance(plain, str):
+        raise _misfit("a string", plain)
+    return plain.encode("utf-8", "surrogateescape")
+
+
+def _read_float(plain: Any) -> float:
+    if isinstance(plain, bool) or not isinstance(plain, (int, float)):
+        raise _misfit("a float", plain)
+    return float(plain)
+
+
+def _misfit(expected: str, plain: Any) -> _MisfitError:
+    return _MisfitError(f" should be {expected}, but it is {str(plain)[:60]!r}")
