@@ -96,7 +96,7 @@ def test_an_init_process_that_cannot_act_dies_with_its_supervisor(
     machine: Machine, removed: list[str]
 ) -> None:
     """It is stopped, so that it cannot see for itself that its supervisor is gone."""
-    with supervisor(machine, "sleep 4344", *removed) as process:
+    with supervisor(machine, "exec sleep 4344", *removed) as process:
         assert eventually(lambda: len(tree_of(process.pid)) == 3)
         _, init, script = tree_of(process.pid)
         assert eventually(lambda: _command_line(script) == b"sleep\x004344\x00")
