@@ -22,6 +22,9 @@ from testbed.trees import Tree, as_tree
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 HOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "holder.py")
 READY = "/run/testbed-ready"
+# What systemd-run says when PID 1 is too busy to take its call; nothing has been started then.
+UNREACHED = "Failed to connect to"
+UNREACHED_TRIES = 50
 
 Completed = subprocess.CompletedProcess[str]
 
@@ -97,15 +100,19 @@ class Container:
         :raises subprocess.TimeoutExpired: it took longer than ``timeout`` seconds.
         """
         argv = ["bash", "-ec", command] if isinstance(command, str) else list(command)
-        done = subprocess.run(
-            [*self._enter(), *self._wrapped(argv, timeout, env or {})],
-            input="" if input is None else input,
-            capture_output=True,
-            encoding="utf-8",
-            errors="surrogateescape",
-            timeout=timeout + 10,
-            check=False,
-        )
+        for _ in range(UNREACHED_TRIES):
+            done = subprocess.run(
+                [*self._enter(), *self._wrapped(argv, timeout, env or {})],
+                input="" if input is None else input,
+                capture_output=True,
+                encoding="utf-8",
+                errors="surrogateescape",
+                timeout=timeout + 10,
+                check=False,
+            )
+            if not done.stderr.startswith(UNREACHED):
+                break
+            time.sleep(0.2)
         done.args = argv
         if check and done.returncode != 0:
             shown = command if isinstance(command, str) else shlex.join(argv)
@@ -331,7 +338,8 @@ class Guest(Container):
             "--working-directory=/",
             *(f"--setenv={name}={value}" for name, value in variables.items()),
             "--",
-            *argv,
+            # systemd would put in its own variables: systemd.service(5), COMMAND LINES.
+            *(word.replace("$", "$$") for word in argv),
         ]
 
 

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""There is no side door: each front end, told what it can be told, on a booted machine.
+
+The harmful twin of each case is blocked with nothing changed; the harmless one does what it is told.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from packages.front_end_toys import INSTALLED, TREASURE, build_toys
+from system.front_ends import PACKAGES, TOYS, Case, all_cases
+from testbed import snapshot
+from testbed.guest import Guest
+from testbed.repository import publish
+from testbed.server import install_aptguard
+from testbed.trees import guest_tree_with
+
+pytestmark = pytest.mark.needs_guest
+
+CASES = all_cases()
+GUARD_OF_DPKG = "/etc/dpkg/dpkg.cfg.d/aptguard"
+WITNESSED = ("/var/lib/dpkg", "/var/lib/apt", "/srv", "/etc")
+# dpkg's copies of its own files from before its last change, and the names of its locks.
+NOT_WITNESSED = ("-old", "/lock", "/lock-frontend", "/triggers/Lock", "/var/lib/apt/periodic")
+
+A_PROGRAM = """#!/usr/bin/python3
+import sys
+
+import apt
+
+cache = apt.Cache()
+for word in sys.argv[1:]:
+    verb, _, name = word.partition(":")
+    package = cache[name]
+    if verb == "install":
+        package.mark_install()
+    elif verb == "upgrade":
+        package.mark_upgrade()
+    elif verb == "downgrade":
+        package.candidate = package.versions["1.0"]
+        package.mark_install()
+    else:
+        package.mark_delete(purge=verb == "purge")
+cache.commit()
+"""
+
+# Searches for the package, presses the key, goes through the preview, waits for the end of the run.
+APTITUDE_SCREEN = r"""#!/bin/bash
+package=$1 key=$2
+tmux() { command tmux -L aptitude "$@"; }
+shows() {
+    for _ in $(seq 300); do
+        tmux capture-pane -p 2>/dev/null | grep -qE "$1" && return
+        sleep 0.05
+    done
+    echo "the screen never showed: $1" >&2
+    tmux capture-pane -p >&2
+    tmux kill-server
+    exit 99
+}
+tmux kill-server 2>/dev/null
+tmux new-session -d -x 100 -y 30 aptitude
+shows 'Installed Packages|Not Installed'
+tmux send-keys /
+shows 'Search for:'
+tmux send-keys -l "?exact-name($package)"
+tmux send-keys Enter
+shows "^[a-zA-Z ]+ +$package"
+tmux send-keys -l "$key"
+sleep 0.3
+tmux send-keys g
+shows 'Packages (to be|being)'
+tmux send-keys g
+shows 'Press Return to continue'
+screen=$(tmux capture-pane -p -S -)
+tmux send-keys Enter
+shows 'Installed Packages|Not Installed|C-T: Menu'
+tmux kill-server
+printf '%s\n' "$screen"
+! grep -q 'BLOCKED' <<<"$screen"
+"""
+
+# Fails when anybody holds one.
+LOCKS = """
+import fcntl
+for name in ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/cache/apt/archives/lock"):
+    with open(name, "w") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+"""
+
+UNATTENDED = """
+Unattended-Upgrade::Origins-Pattern { "origin=*"; };
+Unattended-Upgrade::Sender "";
+"""
+
+# Run with nobody guarding: what a case left behind goes, what it took away comes back.
+RESTORE = """
+mv {guard} /root/aside
+known=$(dpkg-query -W -f '${{Package}}\\n' 'bad-*' 'good-*')
+dpkg --force-all --log=/dev/null -P $known
+dpkg --force-all --log=/dev/null -i {archives}
+dpkg --clear-selections
+dpkg --set-selections < /root/selections
+cp /root/extended_states /var/lib/apt/extended_states
+rm -f /var/lib/aptitude/pkgstates /etc/aptguard/policy.d/triggers.toml
+mv /root/aside {guard}
+"""
+
+
+@dataclass
+class Machine:
+    """A booted machine with aptguard, all front ends and the toys."""
+
+    guest: Guest
+    sound: snapshot.Snapshot
+
+    def look(self) -> snapshot.Snapshot:
+        """Return what the witness outside sees."""
+        found = snapshot.take(self.guest.path("/"), WITNESSED)
+        return {path: entry for path, entry in found.items() if not os.fsdecode(path).endswith(NOT_WITNESSED)}
+
+    def restore(self) -> None:
+        """Have the toys as they were before the first case."""
+        archives = " ".join(f"{TOYS}/{name}_{version}_all.deb" for name, version in INSTALLED.items())
+        self.guest.run(RESTORE.format(guard=GUARD_OF_DPKG, archives=archives))
+        self.guest.write(TREASURE, "treasure\n")
+
+    def status(self, package: str) -> str:
+        """Return dpkg's words for a package (``ii 1.0``), ``un`` when it knows none."""
+        query = ["dpkg-query", "-W", "-f", "${db:Status-Abbrev} ${Version}", package]
+        words = self.guest.run(query, check=False).stdout.split()
+        return " ".join(words) if words and words[0] != "un" else "un"
+
+
+@pytest.fixture(scope="module")
+def machine(
+    needs_guest: None, version: str, aptguard_deb: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Machine]:
+    archives = build_toys(tmp_path_factory.mktemp("toys"))
+    with Guest(version, tree=guest_tree_with(version, PACKAGES)) as guest:
+        publish(guest, archives)
+        for archive in archives:
+            guest.copy_in(archive, f"{TOYS}/{os.path.basename(archive)}")
+        guest.write("/usr/local/bin/a-program", A_PROGRAM, 0o755)
+        guest.write("/usr/local/bin/aptitude-screen", APTITUDE_SCREEN, 0o755)
+        guest.write("/etc/apt/apt.conf.d/51unattended-upgrades-local", UNATTENDED)
+        guest.run(f"cd {TOYS}; dpkg -i $(printf '%s\\n' *_2.0_all.deb)")
+        guest.write("/etc/apt/sources.list", "")  # unattended-upgrades makes one
+        guest.run(["systemctl", "start", "packagekit.service"])
+        install_aptguard(guest, aptguard_deb)
+        guest.run("apt-mark showauto | xargs --no-run-if-empty apt-mark -qq manual")
+        guest.run("dpkg --get-selections > /root/selections")
+        guest.run("cp /var/lib/apt/extended_states /root/extended_states")
+        guest.write(TREASURE, "treasure\n")
+        machine = Machine(guest, {})
+        machine.sound = machine.look()
+        yield machine
+
+
+@pytest.fixture
+def restored(machine: Machine) -> Machine:
+    if snapshot.differences(machine.sound, machine.look()):
+        machine.restore()
+        machine.sound = machine.look()
+    return machine
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_harm_is_blocked_and_all_else_done(restored: Machine, case: Case) -> None:
+    guest = restored.guest
+    if case.before:
+        guest.run(case.before)
+    before, complaints = restored.look(), guest.run(["dpkg", "--audit"]).stdout
+    done = guest.run(case.command, check=False)
+    said = f"{done.stdout}\n{done.stderr}"
+    assert done.returncode == case.exit_code, said
+    if case.afterwards is None:
+        changed = snapshot.differences(before, restored.look())
+        assert changed == [], "\n".join([*map(str, changed), said])
+        assert guest.run(["python3", "-c", LOCKS]).stderr == ""
+        assert guest.run(["dpkg", "--audit"]).stdout == complaints
+        assert "aptguard" in said
+    else:
+        assert {package: restored.status(package) for package in case.afterwards} == case.afterwards, said
+        assert guest.exists(TREASURE), said
+        assert "BLOCKED" not in said
