@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := deb
 .DELETE_ON_ERROR:
-.PHONY: install test deb build-deb lint bench corpus clean need-root build-packages test-packages
+.PHONY: install test test-upgrade deb build-deb lint bench corpus clean need-root build-packages test-packages
 
 # The product's Python is Debian's, whatever else is on the PATH.
 PYTHON := /usr/bin/python3
@@ -93,6 +93,10 @@ lint: $(TOOLS)/made deb
 test: test-packages
 	@$(MAKE) --no-print-directory $(TOOLS)/made || echo "ruff and mypy could not be installed with pip" >&2
 	$(PYTHON) -m pytest -p no:cacheprovider $(PYTEST_ARGUMENTS) </dev/null
+
+# Minutes long, and some 200 MB from Debian's archive.
+test-upgrade: test-packages
+	$(PYTHON) -m pytest -p no:cacheprovider tests/system/distribution_upgrade.py </dev/null
 
 bench: test-packages
 	$(PYTHON) -m tests.bench $(BENCH) $(BENCH_ARGUMENTS) </dev/null
