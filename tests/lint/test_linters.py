@@ -28,7 +28,7 @@ def lint(*command: str) -> None:
 
 def shell_scripts() -> list[str]:
     """Return every shell script of the sources, found by its first line."""
-    scripts = [os.path.join(PROJECT, "completions", "bash", "aptguard")]  # which is no program
+    scripts = [os.path.join(PROJECT, "src/aptguard/cli/completions/bash/aptguard")]  # no program
     for top in (".ci", "alerts", "debian", "hooks", "tests"):
         for directory, below, names in os.walk(os.path.join(PROJECT, top)):
             below[:] = [name for name in below if name not in {"aptguard", "tmp", ".debhelper"}]

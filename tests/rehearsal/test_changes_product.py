@@ -9,11 +9,11 @@ import stat
 from collections.abc import Callable
 
 import pytest
+from oracle import differences
+from overlays import in_private_mounts, overlay
 
 from aptguard.changes.classify import LowerKind, UpperKind
 from aptguard.changes.marks import overlay_prefix
-from oracle import differences
-from overlays import in_private_mounts, overlay
 
 pytestmark = pytest.mark.needs_root
 

@@ -62,11 +62,10 @@ def together(findings: Iterable[Finding]) -> tuple[Finding, ...]:
         kind = (about, one.rule, one.severity, one.change, one.package, one.script, reason)
         by_kind.setdefault(kind, []).append(one)
     drawn: list[Finding] = []
-    for kind, same in by_kind.items():
-        about = kind[0]
-        if len(same) <= _MOST_TOPS or about == "package":
+    for (subject, *_), same in by_kind.items():
+        if len(same) <= _MOST_TOPS or subject == "package":
             drawn += same
-        elif about == "account":
+        elif subject == "account":
             names = [one.account for one in same if one.account is not None]
             text = f"{', '.join(names[:_MOST_OWNERS])} and {len(names) - _MOST_OWNERS} more"
             drawn.append(replace(same[0], account=text, count=len(same)))
