@@ -33,7 +33,7 @@ SAMPLE = (
         "ucf",
         "ssl-cert",
     ),
-    *("tcpd", "fortune-mod", "sgml-base", "xml-core", "at", "acct", "vsftpd"),
+    *("tcpd", "fortune-mod", "sgml-base", "xml-core", "at", "acct", "procmail"),
 )
 
 

@@ -34,6 +34,7 @@ def log(start: float = CONFIGURED, end: float = CONFIGURED + 2) -> str:
     return (
         log_line(start - 5, "configure other:amd64 1 <none>")
         + log_line(start, "configure toy:amd64 1 <none>")
+        + log_line(start, "status unpacked toy:amd64 1")
         + log_line(start, "status half-configured toy:amd64 1")
         + log_line(end, "status installed toy:amd64 1")
         + log_line(end + 9, "status installed other:amd64 1")

@@ -22,7 +22,7 @@ ACCOUNTS = accounts(account("root", 0, "/root"), SERVICE, OTHER, account("alice"
 NO_ACCOUNTS = {b"/etc/passwd": b"", b"/etc/group": b""}
 POSTINST = b"""
 for i in /var/lib/mailthing:0750 /mnt/var/lib/away; do chown mailer ${i%%:*}; done
-chown root /var/lib/rooted
+chown root "${DIRECTORY:-/var/lib/rooted}"
 """
 
 

@@ -20,8 +20,10 @@ Interval = tuple[float, float]
 _LOG = b"/var/log/dpkg.log"
 _KEPT_ROTATIONS = 12  # as Debian's logrotate.d/dpkg has it
 _LARGEST = 32 << 20  # bytes of one file, unpacked
-_BEGINNINGS = frozenset({b"install", b"upgrade", b"configure", b"trigproc"})
-_ENDS = frozenset({b"unpacked", b"installed", b"triggers-awaited", b"triggers-pending"})
+# "configure" is followed at once by "status unpacked", which the package was before.
+_UNPACKED = frozenset({b"unpacked"})
+_CONFIGURED = frozenset({b"installed", b"triggers-awaited", b"triggers-pending"})
+_ENDS = {b"install": _UNPACKED, b"upgrade": _UNPACKED, b"configure": _CONFIGURED, b"trigproc": _CONFIGURED}
 # The time of a file comes from the clock tick before (ktime_get_coarse_real_ts64), up to 10 ms earlier.
 _TICK = 0.01
 
@@ -34,7 +36,7 @@ def script_runs(database: DpkgDatabase, packages: Collection[str]) -> dict[str, 
     """
     wanted = {name.encode("utf-8", "surrogateescape"): name for name in packages}
     found: dict[str, list[Interval]] = {}
-    begun: dict[bytes, float] = {}
+    begun: dict[bytes, tuple[float, frozenset[bytes]]] = {}
     for line in _lines(database.path_below_root(_LOG)):
         words = line.split(b" ", 5)
         if len(words) < 5:
@@ -44,15 +46,15 @@ def script_runs(database: DpkgDatabase, packages: Collection[str]) -> dict[str, 
         if package not in wanted:
             continue
         if is_status:
-            if words[3] in _ENDS and package in begun:
-                end = _seconds(words[0], words[1])
-                if end is not None:
-                    runs = found.setdefault(wanted[package], [])
-                    runs.append((begun.pop(package) - _TICK, end + 1.0))
-        elif words[2] in _BEGINNINGS:
-            start = _seconds(words[0], words[1])
-            if start is not None:
-                begun[package] = start
+            start, ends = begun.get(package, (0.0, frozenset()))
+            end = _seconds(words[0], words[1]) if words[3] in ends else None
+            if end is not None:
+                del begun[package]
+                found.setdefault(wanted[package], []).append((start - _TICK, end + 1.0))
+        elif words[2] in _ENDS:
+            beginning = _seconds(words[0], words[1])
+            if beginning is not None:
+                begun[package] = (beginning, _ENDS[words[2]])
     return {package: tuple(runs) for package, runs in found.items()}
 
 

@@ -15,7 +15,7 @@ _TAKING = (b"postrm",)
 _LARGEST = 1 << 20  # bytes of one script
 _WORD = re.compile(rb"[A-Za-z0-9@%+_.,~-]+")
 _NO_LONGER = rb"(?![A-Za-z0-9@%+_.,~-])"
-_NO_DEEPER = rb"(?<![A-Za-z0-9@%+_.,~}-])"
+_NO_DEEPER = rb"(?<![A-Za-z0-9@%+_.,~}])"  # but ${HOME:-/srv} names /srv
 
 
 class OwnScripts:
