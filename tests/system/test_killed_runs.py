@@ -132,9 +132,7 @@ def test_where_the_daemon_is_killed_the_hook_judges_itself(usable: Guest) -> Non
 
 def test_where_the_rehearsal_is_killed_the_verdict_is_unknown(usable: Guest) -> None:
     before = look(usable)
-    done = usable.run(
-        RUN.format(command=REMOVE, deed="kill -KILL $(pgrep -f rehearsal/helper.py | tail -n 1)")
-    )
+    done = usable.run(RUN.format(command=REMOVE, deed="kill -KILL $(ps -o ppid= -C dpkg | head -n 1)"))
     assert done.stdout.strip() == "exit 100", usable.read("/root/said")
     assert "BLOCKED" in usable.read("/root/said")
     assert_nothing_left(usable)
