@@ -198,7 +198,8 @@ def test_apt_and_dpkg_do_what_the_table_says_and_never_stop_half_way(
             assert "apt-get purge aptguard" in said and "aptguard pause" in said, said
         else:
             assert (done.returncode, status(machine, command[-1])) == (0, "un"), said
-            assert ailment.says in said
+            # Where its hook is gone altogether, dpkg has nobody to say so.
+            assert ailment.says in said or command[0] == "dpkg"
         assert "Traceback" not in said
 
     done = purges(machine, "aptguard")
