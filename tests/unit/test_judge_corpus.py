@@ -66,3 +66,10 @@ def test_the_signatures_of_the_virus_scanner_may_go_with_what_fetches_them() -> 
         change = gone(f"/var/lib/clamav/{name}", by="clamav-freshclam")
         owned = {b"/var/lib/clamav": ("clamav-base",)}
         assert rules(judged(purge, [change], replace(known, directory_owners=owned))) == expected
+
+
+def test_the_socket_of_the_network_monitor_may_go_and_nothing_beside_it() -> None:
+    known = facts(packages={"snmpd": PackageFacts("snmpd", "amd64", "installed", "1")})
+    purge = transaction(("snmpd", Action.PURGE))
+    assert rules(judged(purge, [gone("/var/agentx/master", by="snmpd")], known)) == set()
+    assert rules(judged(purge, [gone("/var/agentx/mine", by="snmpd")], known)) == {"unowned-file"}
