@@ -46,6 +46,7 @@ def main(words: Sequence[str] | None = None) -> int:
         return 2
     wanted = arguments.names or [*IN_GUEST, *HERE_MEASURED]
     earlier = kept.newest()
+    words_for_machine = kept.machine_words()
     started = time.monotonic()
     found: dict[str, Any] = {}
     failed = 0
@@ -58,7 +59,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"\n{tables.table(name, question, earlier)}", flush=True)
     run = {
         "when": time.strftime("%Y-%m-%d"),
-        "machine": kept.machine_words(),
+        "machine": words_for_machine,
         "debian": arguments.debian,
         "root": arguments.root,
     }

@@ -23,6 +23,7 @@ HOW = (
     "is dpkg-query --search of the same paths"
 )
 _FILES = 60
+_SETTLED_SECONDS = 2.1
 
 
 def measured() -> dict[str, Any]:
@@ -32,9 +33,7 @@ def measured() -> dict[str, Any]:
         with tempfile.TemporaryDirectory(prefix="bench-judging-") as directory:
             root = _simulated(directory, packages)
             index = os.path.join(directory, "index.db").encode()
-            DpkgDatabase(root.path, index=index).owners([b"/usr/bin/nothing"])
-            time.sleep(2.1)  # an index of a directory that changed just now does not trust it yet
-            for changes, runs in ((10, 9), (1000, 7), (100_000, 3)):
+            for changes, runs in ((10, 7), (1000, 5), (100_000, 2)):
                 rows.append(_row(root, index, packages, changes, runs))
     return {"title": TITLE, "how": HOW, "rows": rows}
 
@@ -46,6 +45,10 @@ def _row(root: Root, index: bytes, packages: int, changes: int, runs: int) -> di
         for number in range(changes - len(paths))
     ]
     rehearsed = result(*(gone(path) for path in paths))
+    # Its own list is as long as what it loses; an index is not trusted right after its directory has changed.
+    root.list("toy", [b"/usr", b"/usr/share", b"/usr/share/toy", *_paths(b"toy", changes // 2)])
+    DpkgDatabase(root.path, index=index).owners([b"/usr/bin/nothing"])
+    time.sleep(_SETTLED_SECONDS)
     policy = default_policy()
     ours, peer, alone = [], [], []
     for _ in range(runs):
@@ -77,7 +80,14 @@ def _simulated(directory: str, packages: int) -> Root:
     root = Root(os.path.join(directory, "root"))
     root.write("/etc/passwd", b"root:x:0:0:root:/root:/bin/bash\n")
     root.write("/etc/group", b"root:x:0:\n")
-    root.package("toy", [b"/usr", b"/usr/share", b"/usr/share/toy", *_paths(b"toy", 50_000)])
+    root.package(
+        "toy",
+        [
+            b"/usr",
+            b"/usr/share",
+            b"/usr/share/toy",
+        ],
+    )
     for number in range(packages - 1):
         name = b"other-%d" % number
         above = [b"/usr", b"/usr/share", b"/usr/share/" + name]

@@ -26,9 +26,15 @@ def newest() -> dict[str, Any] | None:
 
 
 def keep(run: dict[str, Any]) -> str:
-    """Write ``run`` among the kept ones and return where; a second one of a day replaces the first."""
+    """Write ``run`` among the kept ones and return where.
+
+    A second one of a day takes the place of the first, question by question.
+    """
     os.makedirs(DIRECTORY, exist_ok=True)
     path = os.path.join(DIRECTORY, f"{run['when']}.json")
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as file:
+            run = {**run, "questions": {**json.load(file)["questions"], **run["questions"]}}
     with open(path, "w", encoding="utf-8") as file:
         # One row a line: a change of one figure is a change of one line.
         rows = {
@@ -54,4 +60,6 @@ def machine_words() -> str:
     release = ".".join(platform.release().split(".")[:2])
     cores = len(os.sched_getaffinity(0))
     python = platform.python_version()
-    return f"{cores} cores {platform.machine()}, {gibibytes} GiB, Linux {release}, Python {python}"
+    words = f"{cores} cores {platform.machine()}, {gibibytes} GiB, Linux {release}, Python {python}"
+    # Others' work on the same cores: then only ratios mean something.
+    return f"{words}, load {os.getloadavg()[1]:.0f} before"

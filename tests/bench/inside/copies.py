@@ -52,5 +52,7 @@ def _run(place: str, argv: Sequence[str], accept: tuple[int, ...], bare: bool) -
     linux.mount(b"copy", root, b"overlay", 0, options.encode())
     if not bare:
         for name in (b"/proc", b"/dev"):
-            linux.mount(name, root + name, b"", linux.MS_BIND | linux.MS_REC)
+            linux.mount(name, root + name, b"", linux.MS_BIND)
+            # A script that goes wrong must find nothing but the copy; devices can be written to all the same.
+            linux.mount(b"none", root + name, b"", linux.MS_BIND | linux.MS_REMOUNT | linux.MS_RDONLY)
     return command(["chroot", os.fsdecode(root), *argv], accept=accept)

@@ -26,10 +26,11 @@ def measure() -> list[dict[str, Any]]:
     approval = f"{_APPROVED}/{os.getpid()}-{started}"
     rows = []
     try:
-        for count, runs in ((1, 41), (100, 5)):
+        for count, runs in ((1, 21), (100, 3)):
             archives = [f"{DEBS}/{toy}_1.0_all.deb" for toy in toys(count)]
             with open(approval, "w", encoding="utf-8") as file:
-                file.write("outcome pass\n" + "".join(f"unpack {one}\n" for one in archives) + "end\n")
+                allowed = "".join(f"unpack {one}\n" for one in archives)
+                file.write(f"outcome pass\n{allowed}option --force-unsafe-io\nend\n")
             argv = ["dpkg", "--status-fd", "1", "--no-triggers", "--force-unsafe-io", "--unpack", *archives]
 
             def timed(*programs: str, argv: list[str] = argv) -> float:

@@ -26,7 +26,7 @@ def check(operation: str, names: Sequence[str], *, expect: str = "allow") -> Ver
     """Return what ``aptguard check`` says; RuntimeError when that is not ``expect``."""
     started = time.perf_counter()
     done = subprocess.run(
-        ["aptguard", "check", operation, "--json", *names],
+        ["aptguard", "check", operation, *names, "--json"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

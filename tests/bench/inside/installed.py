@@ -26,7 +26,9 @@ def measure() -> list[dict[str, Any]]:
     query = ["dpkg-query", "--show", "--showformat", "${binary:Package} ${Essential} ${db:Status-Status}\n"]
     listed = subprocess.run(query, check=True, capture_output=True, text=True).stdout.split("\n")
     packages = [
-        line.split()[0] for line in listed if line.endswith(" no installed") and "aptguard" not in line
+        line.split()[0]
+        for line in listed
+        if line.endswith(" no installed") and line.split()[0] not in ("aptguard", "boom")
     ]
     environment = {os.fsencode(name): os.fsencode(value) for name, value in ENVIRONMENT.items()}
     ours, peer, refused = [], [], []

@@ -27,7 +27,7 @@ def measure() -> list[dict[str, Any]]:
         or os.path.exists(f"/var/lib/dpkg/info/{name}:amd64.list")
     )
     rows = []
-    for size, package, runs in (("small", "hello", 9), ("middle", "manpages-dev", 7), ("large", large, 5)):
+    for size, package, runs in (("small", "hello", 7), ("middle", "manpages-dev", 5), ("large", large, 3)):
         check("purge", [package])
         pairs = []
         for _ in range(runs):
