@@ -23,15 +23,16 @@ TOOL_VERSIONS := ruff==0.17.6 mypy==2.4.1
 
 BUILD_PACKAGES := dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all python3-setuptools
 RUNTIME_PACKAGES := python3-apt python3-pydantic python3-structlog python3-systemd
-TEST_PACKAGES := $(BUILD_PACKAGES) $(RUNTIME_PACKAGES) python3-pytest python3-pytest-xdist python3-hypothesis python3-venv \
+TEST_PACKAGES := $(BUILD_PACKAGES) $(RUNTIME_PACKAGES) python3-pytest python3-pytest-rerunfailures python3-pytest-xdist python3-hypothesis python3-venv \
 	chromium lintian man-db python3-jsonschema shellcheck mmdebstrap systemd-container \
 	systemd-journal-remote util-linux zsh
 
 SHELL_SCRIPTS = $(shell grep -rlIE '^#! ?/bin/(ba|da)?sh' .ci debian docs hooks tests --exclude-dir=aptguard) \
 	src/aptguard/cli/completions/bash/aptguard
 
-# A file's tests stay together, as they share the machines they have booted.
-PYTEST_ARGUMENTS ?= -n 2 --dist loadfile
+# A file's tests stay together, as they share the machines they have booted. One that fails is tried once more,
+# and said to have been (R): a busy machine now and then keeps a guest's bus waiting too long.
+PYTEST_ARGUMENTS ?= -n 2 --dist loadfile --reruns 1 -rR
 
 APT_INSTALL := apt-get -q -y --no-install-recommends install
 
