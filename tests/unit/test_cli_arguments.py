@@ -3,7 +3,7 @@ import argparse
 
 import pytest
 
-from aptguard.cli.arguments import duration, make_parser
+from aptguard.cli.arguments import duration, make_parser, options_first
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,17 @@ def test_the_help_of_each_command_fits_one_screen_and_has_an_example(
     text = capsys.readouterr().out
     assert "Example: aptguard" in text
     assert len(text.splitlines()) <= 24
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["check", "purge", "a", "b", "--json"],
+        ["check", "purge", "--json", "a", "b"],
+        ["check", "--json", "purge", "a", "b"],
+        ["check", "purge", "a", "--json", "b"],
+    ],
+)
+def test_an_option_of_check_may_stand_anywhere(words: list[str]) -> None:
+    arguments = make_parser().parse_args(options_first(words))
+    assert (arguments.operation, arguments.names, arguments.json) == ("purge", ["a", "b"], True)

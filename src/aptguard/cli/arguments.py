@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
+from collections.abc import Sequence
 from typing import NoReturn
 
 from aptguard import __version__
@@ -50,6 +51,20 @@ def job_count(text: str) -> int:
     if not re.fullmatch("[0-9]{1,3}", text) or not 0 < int(text) <= _MOST_JOBS:
         raise argparse.ArgumentTypeError(f"'{text}' is no number of jobs from 1 to {_MOST_JOBS}.")
     return int(text)
+
+
+def options_first(words: Sequence[str]) -> list[str]:
+    """Return the words of a ``check`` with its options before its operands.
+
+    argparse gives up on a list of operands at the first option that stands among them
+    (``check purge --json foo``); the options of this command take no values.
+    """
+    if not words or words[0] != "check":
+        return list(words)
+    end = words.index("--") if "--" in words else len(words)
+    options = [word for word in words[1:end] if word.startswith("-")]
+    operands = [word for word in words[1:end] if not word.startswith("-")]
+    return ["check", *options, *operands, *words[end:]]
 
 
 def make_parser() -> Parser:

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
-from aptguard.cli.arguments import make_parser
+from aptguard.cli.arguments import make_parser, options_first
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -22,7 +22,7 @@ def main(words: Sequence[str] | None = None) -> int:
     # Whoever closed a stream wants nothing from it; Python has None in its place.
     sys.stdout = sys.stdout or _nowhere()
     sys.stderr = sys.stderr or _nowhere()
-    arguments = make_parser().parse_args(words)
+    arguments = make_parser().parse_args(options_first(sys.argv[1:] if words is None else words))
     try:
         code = _command(arguments)(arguments)
         sys.stdout.flush()
