@@ -30,9 +30,9 @@ TEST_PACKAGES := $(BUILD_PACKAGES) $(RUNTIME_PACKAGES) python3-pytest python3-py
 SHELL_SCRIPTS = $(shell grep -rlIE '^#! ?/bin/(ba|da)?sh' .ci debian docs hooks tests --exclude-dir=aptguard) \
 	src/aptguard/cli/completions/bash/aptguard
 
-# A file's tests stay together, as they share the machines they have booted. One that fails is tried once more,
+# A file's tests stay together, as they share the machines they have booted. One that fails is tried again,
 # and said to have been (R): a busy machine now and then keeps a guest's bus waiting too long.
-PYTEST_ARGUMENTS ?= -n 2 --dist loadfile --reruns 1 -rR
+PYTEST_ARGUMENTS ?= -n 2 --dist loadfile --reruns 2 --reruns-delay 3 -rR
 
 APT_INSTALL := apt-get -q -y --no-install-recommends install
 
