@@ -98,7 +98,8 @@ Unattended-Upgrade::Origins-Pattern { "origin=*"; };
 Unattended-Upgrade::Sender "";
 """
 
-# Run with nobody guarding: what a case left behind goes, what it took away comes back.
+# Run with nobody guarding: what a case left behind goes, what it took away comes back. apt takes its cache
+# for fresh when dpkg's status file has the same size and second as before, as it can have here.
 RESTORE = """
 mv {guard} /root/aside
 known=$(dpkg-query -W -f '${{Package}}\\n' 'bad-*' 'good-*')
@@ -107,7 +108,7 @@ dpkg --force-all --log=/dev/null -i {archives}
 dpkg --clear-selections
 dpkg --set-selections < /root/selections
 cp /root/extended_states /var/lib/apt/extended_states
-rm -f /var/lib/aptitude/pkgstates /etc/aptguard/policy.d/triggers.toml
+rm -f /var/cache/apt/pkgcache.bin /var/lib/aptitude/pkgstates /etc/aptguard/policy.d/triggers.toml
 mv /root/aside {guard}
 """
 
