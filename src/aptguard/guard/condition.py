@@ -16,6 +16,7 @@ from aptguard.rehearsal.rehearse import rehearse
 from aptguard.shown import shown
 
 APT_HOOK = "/usr/libexec/aptguard/apt-hook"
+DPKG_HOOK = "/usr/libexec/aptguard/dpkg-hook"
 APT_CONFIGURATION = "/etc/apt/apt.conf.d/05aptguard"
 DPKG_CONFIGURATION = "/etc/dpkg/dpkg.cfg.d/aptguard"
 _JOURNAL_SOCKET = "/run/systemd/journal/socket"
@@ -86,10 +87,19 @@ def _apt_hook() -> Iterator[Check]:
         yield Check("apt hook", State.OK, "Pre-Invoke and Pre-Install-Pkgs are wired, protocol 3")
 
 
+def dpkg_hook_is_wired() -> bool:
+    """Return whether each call of dpkg that no approval covers will be judged."""
+    return os.path.isfile(DPKG_CONFIGURATION) and os.access(DPKG_HOOK, os.X_OK)
+
+
 def _dpkg_hook() -> Check:
-    if os.path.isfile(DPKG_CONFIGURATION):
+    if dpkg_hook_is_wired():
         return Check("dpkg hook", State.OK, f"{DPKG_CONFIGURATION} is in place")
-    return Check("dpkg hook", State.DEGRADED, f"{DPKG_CONFIGURATION} is missing: plain dpkg is not guarded.")
+    return Check(
+        "dpkg hook",
+        State.DEGRADED,
+        f"{DPKG_CONFIGURATION} or its program is missing: plain dpkg is not guarded.",
+    )
 
 
 def _rehearsal() -> Iterator[Check]:

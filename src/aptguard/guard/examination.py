@@ -94,9 +94,11 @@ def examine(
         with stopwatch.stage("judge"):
             today = date.today()
             judgement = judge(transaction, result, facts, policy, today)
+        # A block that was found stays one, whatever becomes of its recording.
         if record is not None:
             recording = Recording(transaction, result, facts, today.isoformat(), judgement)
-            record(fingerprint(transaction, digests), recording)
+            with suppress(OSError, ValueError):
+                record(fingerprint(transaction, digests), recording)
     except RehearsalCancelledError:
         raise
     except Exception as error:

@@ -13,6 +13,7 @@ from typing import Any
 from aptguard.alerts.events import override_event, unreadable_event
 from aptguard.guard.admission import REFUSED, admit
 from aptguard.guard.caller import caller_from_request
+from aptguard.guard.condition import dpkg_hook_is_wired
 from aptguard.guard.dpkg_plan import names_to_be_purged, steps_of_dpkg, transaction_from_dpkg
 from aptguard.guard.errors import GuardError
 from aptguard.guard.examination import examine
@@ -78,7 +79,7 @@ def judge_apt(
 
     report, settle = examined(transaction), list[str]()
     removals = as_removals(transaction) if report.verdict is not Verdict.ALLOW else None
-    if removals is not None:
+    if removals is not None and dpkg_hook_is_wired():
         gentler = examined(removals)
         if gentler.verdict is Verdict.ALLOW:
             settle, transaction, report = to_be_settled(transaction), removals, gentler
