@@ -269,3 +269,31 @@ def test_a_single_file_deleted_or_directory_renamed_away_stops(tmp_path: Path, h
         tmp_path, f"{harm}\nsleep 100", files={"/srv/x/y": "1"}, stop=("/srv/x/y",), grace_seconds=0
     )
     assert outcome.stopped
+
+
+@pytest.mark.parametrize(
+    "tidying",
+    [
+        "rmdir /srv/ftp",
+        "rmdir /srv/deep/er/est /srv/deep/er",
+        "mv /srv/deep /home/moved",
+        "mkdir /srv/new; : > /srv/new/x; mv /srv/new /home/moved",
+    ],
+)
+def test_empty_directories_that_go_away_stop_nothing(tmp_path: Path, tidying: str) -> None:
+    empty = {"/srv/ftp/": "", "/srv/deep/er/est/": ""}
+    outcome = purge(tmp_path, tidying, files=empty, stop=("/srv",), grace_seconds=0)
+    assert outcome.status == 0 and not outcome.stopped
+
+
+@pytest.mark.parametrize("harm", ["rm -r /srv/deep", "rm /srv/deep/er/link", "mv /srv/deep /home/moved"])
+def test_a_directory_with_no_more_than_a_link_in_it_stops(tmp_path: Path, harm: str) -> None:
+    outcome = purge(
+        tmp_path,
+        f"{harm}\nsleep 100",
+        files={"/srv/deep/er/est/": ""},
+        links={"/srv/deep/er/link": "x"},
+        stop=("/srv",),
+        grace_seconds=0,
+    )
+    assert outcome.stopped

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,19 @@ def test_a_runaway_deletion_ends_early_with_its_cause_and_is_no_complete_run(
     causes = {change.path: change.cause for change in result.changes}
     assert causes[b"/srv/data/cluster"] == Cause("toy", "postrm purge", (b"rm", b"-rf", b"/srv/data/cluster"))
     assert b"/opt/late" not in causes
+
+
+def test_an_empty_directory_that_a_purge_tidies_up_does_not_end_the_run(
+    machine: Machine, tmp_path: Path
+) -> None:
+    install(machine, tmp_path, "toy", "rmdir /srv/data/ftp /srv/ftp\nsleep 1\nrm -rf /opt/late")
+    for path in ("/srv/ftp", "/srv/data/ftp"):
+        os.makedirs(machine.path(path))
+    machine.write("/opt/late/file")
+    result = machine.rehearse(*purge("toy"), stop_patterns=(b"/srv",))
+    assert result.complete and result.unknowns == ()
+    gone = {change.path for change in result.changes if change.deleted}
+    assert {b"/srv/ftp", b"/srv/data/ftp", b"/opt/late/file"} <= gone
 
 
 def test_the_scripts_are_told_in_their_order_with_when_they_began_and_how_long_they_took(

@@ -55,13 +55,15 @@ def run(
     installed: tuple[str, ...] = (),
     archives: tuple[str, ...] = (),
     files: dict[str, str] | None = None,
+    links: dict[str, str] | None = None,
     packages: tuple[str, ...] = (),
     stop: tuple[str, ...] = (),
     ask: tuple[str, ...] = (),
     many: dict[str, int] | None = None,
     **options: Any,
 ) -> Outcome:
-    """Run ``command`` in a fresh root where the archives ``installed`` are installed and ``files`` exist.
+    """Run ``command`` in a fresh root where the archives ``installed`` are installed and ``files`` and
+    ``links`` exist (a path that ends in ``/`` is an empty directory).
 
     ``archives`` are copied to /archives; ``many`` makes so many empty files in a directory; ``ask`` names
     further paths whose cause is wanted besides all that stand in the uppers afterwards. ``options``:
@@ -74,6 +76,7 @@ def run(
         "installed": installed,
         "archives": archives,
         "files": files or {},
+        "links": links or {},
         "packages": packages,
         "stop": stop,
         "ask": ask,
@@ -123,8 +126,11 @@ def _make_root(root: str, specification: dict[str, Any]) -> None:
         )
     for path, content in specification["files"].items():
         os.makedirs(os.path.dirname(root + path), exist_ok=True)
-        with open(root + path, "w") as file:
-            file.write(content)
+        if not path.endswith("/"):
+            with open(root + path, "w") as file:
+                file.write(content)
+    for path, target in specification["links"].items():
+        os.symlink(target, root + path)
     for directory, count in specification["many"].items():
         for number in range(count):
             if number % 1000 == 0:
@@ -151,6 +157,7 @@ def _main() -> None:
     class Layer:
         mount_point: bytes
         upper: int
+        lower: int
 
     specification = json.load(sys.stdin)
     _mount("-t", "tmpfs", "-o", "size=1g,mode=0755", "throw-away", _BASE)
@@ -196,8 +203,8 @@ def _main() -> None:
         watcher._see = failing  # type: ignore[method-assign]
     opened = os.O_RDONLY | os.O_DIRECTORY
     layers = [
-        Layer(b"/", os.open(f"{workspace}/upper/0", opened)),
-        Layer(b"/usr", os.open(f"{workspace}/upper/1", opened)),
+        Layer(b"/", os.open(f"{workspace}/upper/0", opened), os.open(root, opened)),
+        Layer(b"/usr", os.open(f"{workspace}/upper/1", opened), os.open(f"{root}/usr", opened)),
     ]
     if specification.get("watch", True):
         watcher.attach(os.open(workspace, opened), os.open(merged, opened), layers)

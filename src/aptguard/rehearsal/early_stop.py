@@ -14,6 +14,7 @@ class EarlyStop:
 
     The deletion of a directory above a prefix counts too. After the first, the run goes on for
     ``grace_seconds`` or ``grace_paths`` further changes, whichever ends first, to show more of the damage.
+    Empty directories are nothing lost, and many a purge tidies them up: whoever calls leaves them out.
     A path that is made anew within the grace no longer counts, so that delete-and-rewrite stops nothing.
     """
 
@@ -34,15 +35,19 @@ class EarlyStop:
         self._since = 0.0
         self._paths = 0
 
+    def concerns(self, path: bytes) -> bool:
+        """Whether a deletion of ``path`` would count."""
+        return bool(self._below) and (
+            path in self._exact or path.startswith(self._below) or self._above(path)
+        )
+
     def deleted(self, path: bytes) -> None:
-        """Note that ``path`` was deleted or moved away by a maintainer script."""
+        """Note that ``path``, which held something, was deleted or moved away by a maintainer script."""
         if self._gone:
             self._paths += 1
             if len(self._gone) >= _MAX_KEPT:
                 return
-        if not self._below:
-            return
-        if path in self._exact or path.startswith(self._below) or self._above(path):
+        if self.concerns(path):
             if not self._gone:
                 self._since = self._clock()
                 self._paths = 0

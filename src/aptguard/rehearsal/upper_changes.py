@@ -49,7 +49,7 @@ class WatchedLayer(Protocol):
 
 
 class UpperChange(NamedTuple):
-    """One change by ``pid``. ``harm``: something of the lower layers went away by it."""
+    """One change by ``pid``. ``harm``: what the lower layers have there went away by it, if they have it."""
 
     pid: int
     path: bytes

@@ -12,12 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Final
+from typing import Final, Protocol
 
 from aptguard.changes.model import Cause
 from aptguard.rehearsal import fanotify as fan
 from aptguard.rehearsal.attribution import SCRIPT_NAMES, Action, Attribution
 from aptguard.rehearsal.early_stop import EarlyStop
+from aptguard.rehearsal.lower_entries import LowerEntries, LowerLayer
 from aptguard.rehearsal.model import ScriptRun
 from aptguard.rehearsal.processes import look_at, start_time
 from aptguard.rehearsal.program_starts import LINKER_CACHE, NEW_SCRIPTS, ProgramStarts
@@ -28,6 +29,10 @@ _READS_AT_ONCE: Final = 8  # so that a flood of changes leaves the caller time f
 _GATHERING_SECONDS: Final = 0.02
 _FLOOD: Final = 100  # changes in that time
 _PATHS_BETWEEN_REPORTS: Final = 1000
+
+
+class Layer(WatchedLayer, LowerLayer, Protocol):
+    """One overlay, as the watcher needs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ class Watcher:
         self._notes: dict[str, None] = {}
         self._changes: UpperChanges | None = None
         self._starts: ProgramStarts | None = None
+        self._before = LowerEntries(())
         self._started: dict[int, int | None] = {}
         self._gather_until = 0.0
         self._window = 0.0
@@ -73,11 +79,12 @@ class Watcher:
         self._programs = 0
         self._programs_limit = programs_per_script
 
-    def attach(self, workspace_fd: int, merged_root_fd: int, layers: Sequence[WatchedLayer]) -> None:
+    def attach(self, workspace_fd: int, merged_root_fd: int, layers: Sequence[Layer]) -> None:
         """Start watching; before anything runs inside. Never raises: without fanotify there is a note.
 
         The descriptors must stay open as long as the watcher does; they are not closed here.
         """
+        self._before = LowerEntries(layers)
         try:
             self._changes = UpperChanges(workspace_fd, layers)
         except OSError as error:
@@ -265,12 +272,18 @@ class Watcher:
                 self._see(pid)
             self.attribution.path_changed(pid, path, action, directory)
             if harm and self.attribution.belongs_to_script(pid):
-                self._stop.deleted(path)
+                if not self._stop.concerns(path) or self._takes_something(path, action):
+                    self._stop.deleted(path)
             elif action is Action.ENTERED or action is Action.MOVED_IN:
                 self._stop.entered(path)
                 self._follow(path, directory)
         self._report()
         return len(events)
+
+    def _takes_something(self, path: bytes, action: Action) -> bool:
+        if action is Action.MOVED_AWAY:
+            return self._before.rename_takes_something(path)
+        return self._before.whiteout_takes_something(path)
 
     def _follow(self, path: bytes, directory: bool) -> None:
         """Renew marks whose inode was replaced: a rebuilt linker cache, the scripts of a new package."""
