@@ -31,6 +31,7 @@ INSTALLED = {
     "/etc/dpkg/dpkg.cfg.d/aptguard": "644",
     "/usr/lib/systemd/system/aptguard.service": "644",
     "/usr/lib/systemd/system/aptguard.socket": "644",
+    "/usr/lib/systemd/system/aptguard-readers.socket": "644",
     "/usr/lib/systemd/catalog/aptguard.catalog": "644",
     "/etc/aptguard/policy.d": "755",
     "/run/aptguard": "700",
@@ -60,14 +61,13 @@ def test_every_file_is_in_its_place_with_its_mode(installed: Guest) -> None:
     assert installed.run("ls /usr/share/aptguard/policy.d/*.toml").stdout
 
 
-def test_the_socket_is_enabled_and_listening_and_no_unit_failed(installed: Guest) -> None:
-    assert installed.run(["systemctl", "is-enabled", "aptguard.socket"]).stdout.strip() == "enabled"
-    assert installed.run(["systemctl", "is-active", "aptguard.socket"]).stdout.strip() == "active"
+def test_the_sockets_are_enabled_and_listening_and_no_unit_failed(installed: Guest) -> None:
+    units = ["aptguard.socket", "aptguard-readers.socket"]
+    assert installed.run(["systemctl", "is-enabled", *units]).stdout.split() == ["enabled"] * 2
+    assert installed.run(["systemctl", "is-active", *units]).stdout.split() == ["active"] * 2
     assert installed.run(["systemctl", "--failed", "--no-legend"]).stdout == ""
-    assert (
-        installed.run(["systemd-analyze", "verify", "--man=no", "aptguard.service", "aptguard.socket"]).stderr
-        == ""
-    )
+    verify = ["systemd-analyze", "verify", "--man=no", "aptguard.service", *units]
+    assert installed.run(verify).stderr == ""
 
 
 def test_the_catalog_explains_the_events(installed: Guest) -> None:

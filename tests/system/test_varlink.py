@@ -18,7 +18,7 @@ pytestmark = pytest.mark.needs_guest
 
 SOCKET = "/run/aptguard/io.github.aptguard"
 INTERFACE = "io.github.aptguard"
-OPENED = "[Socket]\nSocketMode=0660\nSocketGroup=adm\nDirectoryMode=0711\n"
+READERS = "/run/io.github.aptguard"
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +33,15 @@ def machine(
         yield guest
 
 
-def call(guest: Guest, method: str, parameters: dict[str, Any], *options: str, user: str = "") -> Completed:
+def call(
+    guest: Guest, method: str, parameters: dict[str, Any], *options: str, user: str = "", path: str = SOCKET
+) -> Completed:
     command = [
         "varlinkctl",
         "--json=short",
         *options,
         "call",
-        SOCKET,
+        path,
         f"{INTERFACE}.{method}",
         json.dumps(parameters),
     ]
@@ -91,23 +93,42 @@ def test_errors_come_by_their_names(machine: Guest) -> None:
         assert error in done.stderr + done.stdout, (done.stdout, done.stderr)
 
 
-def test_reading_can_be_opened_to_adm_and_all_else_stays_with_root(machine: Guest) -> None:
+def test_members_of_adm_may_read_the_record_and_all_else_stays_with_root(machine: Guest) -> None:
     machine.run("useradd -m -G adm reader; useradd -m stranger")
-    for user in ("reader", "stranger"):
-        assert call(machine, "Log", {}, user=user).returncode != 0
-    machine.write("/etc/systemd/system/aptguard.socket.d/read.conf", OPENED)
-    machine.run(
-        "systemctl daemon-reload; systemctl stop aptguard.socket aptguard.service; chmod 0711 /run/aptguard"
-    )
-    machine.run(["systemctl", "start", "aptguard.socket"])
+    modes = machine.run(["stat", "-c", "%a %U %G", "/run/aptguard", SOCKET, READERS]).stdout.splitlines()
+    assert modes == ["700 root root", "600 root root", "660 root adm"]
+    for path in (SOCKET, READERS):
+        assert call(machine, "Log", {}, user="stranger", path=path).returncode != 0
+    assert call(machine, "Log", {}, user="reader").returncode != 0
     for method in ("Status", "Log"):
-        assert call(machine, method, {}, user="reader").returncode == 0
-    assert machine.run(["runuser", "-u", "reader", "--", "aptguard", "log"], check=False).returncode == 0
+        assert call(machine, method, {}, user="reader", path=READERS).returncode == 0
     for method, parameters in (
         ("Show", {"id": "2345-6789"}),
         ("Pause", {"reason": "x", "seconds": 60}),
         ("Check", {"operation": "remove", "names": ["heir"]}),
     ):
-        done = call(machine, method, parameters, user="reader")
+        done = call(machine, method, parameters, user="reader", path=READERS)
         assert done.returncode != 0 and "PermissionDenied" in done.stderr + done.stdout
-    assert call(machine, "Log", {}, user="stranger").returncode != 0
+
+
+def test_the_commands_that_read_serve_members_of_adm_and_tell_others_what_to_do(machine: Guest) -> None:
+    machine.run("id reader > /dev/null 2>&1 || useradd -m -G adm reader; id stranger || useradd -m stranger")
+    machine.run("systemctl stop aptguard.service")  # the readers' socket starts it, too
+    as_root = json.loads(machine.run(["aptguard", "status", "--json"]).stdout)
+    asked = machine.run(["runuser", "-u", "reader", "--", "aptguard", "status", "--json"], check=False)
+    assert (asked.returncode, asked.stderr) == (0, "")
+    assert json.loads(asked.stdout)["state"] == as_root["state"] == "live"
+    assert machine.run(["runuser", "-u", "reader", "--", "aptguard", "log"]).stderr == ""
+    for words in (["status"], ["log"]):
+        refused = machine.run(["runuser", "-u", "stranger", "--", "aptguard", *words], check=False)
+        assert refused.returncode == 1 and "sudo" in refused.stderr and refused.stdout == ""
+    refused = machine.run(["runuser", "-u", "reader", "--", "aptguard", "show", "2345-6789"], check=False)
+    assert refused.returncode == 1 and len(refused.stderr.splitlines()) == 1 and "root" in refused.stderr
+
+
+def test_without_the_guards_own_socket_the_readers_have_none(machine: Guest) -> None:
+    machine.run("systemctl stop aptguard.socket")
+    assert machine.run(["test", "-e", READERS], check=False).returncode == 1
+    machine.run("systemctl start aptguard-readers.socket")
+    assert call(machine, "Status", {}).returncode == 0
+    assert call(machine, "Status", {}, path=READERS).returncode == 0

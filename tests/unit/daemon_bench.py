@@ -32,7 +32,7 @@ class Handler:
         if peer.mount_namespace is not None:
             self.namespace = os.fstat(peer.mount_namespace)
         match method, parameters:
-            case "Check", {"wait": name}:
+            case (("Check" | "Log"), {"wait": name}):
                 self.waiting.add(threading.get_ident())
                 self.most_at_once = max(self.most_at_once, len(self.waiting))
                 self.entered.release()
@@ -59,14 +59,14 @@ class Handler:
 class Bench:
     """A running server; ``path`` is its socket."""
 
-    def __init__(self, directory, *, limits=None, access=None) -> None:
+    def __init__(self, directory, *, limits=None, access=None, others=()) -> None:
         self.path = os.path.join(str(directory), "s")
         self.handler = Handler()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(self.path)
         self._listener.listen(socket.SOMAXCONN)
         self.server = Server(
-            self._listener,
+            [self._listener, *others],
             self.handler,
             access=access or Access(root=os.geteuid()),
             limits=limits or ServerLimits(),

@@ -206,9 +206,10 @@ def test_what_is_meant_for_another_process_is_not_taken_but_removed():
     assert environment == {"PATH": "/bin"}
 
 
-def test_more_than_one_socket_is_refused():
-    environment = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "2"}
-    with pytest.raises(ValueError, match="one socket"):
+@pytest.mark.parametrize("count", ["0", "3", "many"])
+def test_other_than_one_or_two_sockets_are_refused(count):
+    environment = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": count}
+    with pytest.raises(ValueError, match="one or two sockets"):
         take_from_environment(environment)
 
 

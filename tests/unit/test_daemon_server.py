@@ -246,6 +246,34 @@ def test_two_hundred_clients_at_once_are_all_answered(start):
     assert bench.handler.most_at_once == 4
 
 
+def test_those_who_may_only_read_never_take_every_place_among_the_calls(start):
+    readers = Access(root=os.geteuid() + 1, reader_group=os.getegid())
+    bench = start(limits=ServerLimits(calls=8, calls_not_root=2), access=readers)
+    bench.handler.let_go["all"] = threading.Event()
+    clients = [bench.connect() for _ in range(6)]
+    for connection in clients:
+        connection.sendall(message("Log", {"wait": "all"}))
+    for _ in range(2):
+        assert bench.handler.entered.acquire(timeout=30)
+    while bench.server.calls < 6:
+        bench.in_loop(lambda: None)
+    bench.handler.let_go["all"].set()
+    for connection in clients:
+        assert receive(connection)[0]["parameters"] == {"waited": "all"}
+        connection.close()
+    assert bench.handler.most_at_once == 2
+
+
+def test_every_listening_socket_is_served(start, tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
+        other.bind(str(tmp_path / "readers"))
+        other.listen()
+        bench = start(others=[other])
+        for path in (bench.path, str(tmp_path / "readers")):
+            assert client.call("Log", {}, socket_path=path)["method"] == "Log"
+        bench.close()
+
+
 def test_one_client_too_many_is_told_so_and_the_others_are_served(start):
     bench = start(limits=ServerLimits(clients=2))
     with bench.connect() as first, bench.connect() as second, bench.connect() as third:

@@ -12,6 +12,10 @@ from typing import Any
 from aptguard.daemon.client import Unreachable, call
 from aptguard.guard.errors import GuardError
 
+_ROOT_ONLY = (
+    "The guard answers root, and members of the group adm what status and log ask: run the command with sudo."
+)
+
 
 class Connection:
     """Calls the guard's methods; ``through_daemon`` tells afterwards which way the last one went."""
@@ -36,8 +40,12 @@ class Connection:
             return reply
         except Unreachable:
             self.through_daemon = False
+        except GuardError as error:
+            if error.name == "org.varlink.service.PermissionDenied":
+                raise PermissionError(_ROOT_ONLY) from None
+            raise
         if os.geteuid() != 0:
-            raise PermissionError("The guard answers root only: run the command with sudo.")
+            raise PermissionError(_ROOT_ONLY)
         from aptguard.guard.peer import own_process
         from aptguard.guard.service import Guard
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 import fcntl
 import socket
 import struct
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 
 from aptguard.daemon.varlink import MAX_MESSAGE_BYTES, SERVICE, Call
 from aptguard.guard.peer import Peer
@@ -14,6 +15,7 @@ from aptguard.guard.peer import Peer
 # What changes nothing and starts nothing.
 READING = frozenset(("Status", "Log"))
 
+_REFUSALS_SECONDS = 60.0
 _SO_PEERGROUPS = 59  # asm-generic/socket.h
 _NS_GET_NSTYPE = 0xB703  # ioctl_ns(2)
 _CLONE_NEWNS = 0x00020000  # clone(2)
@@ -29,6 +31,7 @@ class Access:
     root: int = 0
     reader_group: int | None = None
     reader_message_bytes: int = 64 << 10
+    _refused: dict[int, float] = field(default_factory=dict, compare=False)
 
     def is_root(self, peer: Peer) -> bool:
         """Whether ``peer`` may do everything."""
@@ -43,6 +46,18 @@ class Access:
         if self.is_root(peer) or call.interface == SERVICE:
             return True
         return self.reader_group is not None and self.reader_group in groups and call.method in READING
+
+    def worth_recording(self, peer: Peer) -> bool:
+        """Whether a refusal of ``peer`` is to be logged: one of each user in a minute.
+
+        journald drops what a unit says too fast (journald.conf(5), RateLimitBurst=), and that would be alerts.
+        """
+        now = time.monotonic()
+        last = self._refused.get(peer.uid)
+        if last is not None and now - last < _REFUSALS_SECONDS:
+            return False
+        self._refused[peer.uid] = now
+        return True
 
 
 def read_peer(connection: socket.socket) -> tuple[Peer, frozenset[int]]:

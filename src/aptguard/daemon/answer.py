@@ -80,7 +80,10 @@ def _result(
     send_progress: Callable[[bytes], None],
 ) -> dict[str, Any]:
     if not access.permits(call, request.peer, request.groups):
-        log().warning("A call was refused", method=call.method, uid=request.peer.uid, pid=request.peer.pid)
+        if access.worth_recording(request.peer):
+            log().warning(
+                "A call was refused", method=call.method, uid=request.peer.uid, pid=request.peer.pid
+            )
         raise CallRefusedError("PermissionDenied")
     check_declared(call)
     if call.interface == SERVICE:

@@ -15,6 +15,7 @@ from aptguard.daemon.varlink import Framer, Reply, call_bytes, read_reply
 from aptguard.guard.errors import GuardError
 
 SOCKET_PATH = "/run/aptguard/io.github.aptguard"
+READERS_SOCKET_PATH = "/run/io.github.aptguard"  # for the group adm, who cannot enter /run/aptguard
 INTERFACE = "io.github.aptguard"
 
 _CONNECT_SECONDS = 10.0
@@ -32,15 +33,16 @@ def call(
     *,
     progress: Callable[[str], None] | None = None,
     descriptors: Sequence[int] | None = None,
-    socket_path: str = SOCKET_PATH,
+    socket_path: str | None = None,
     silence_seconds: float = _SILENCE_SECONDS,
 ) -> dict[str, Any]:
     """Return the reply of the daemon to ``method`` of io.github.aptguard.
 
     ``method`` may also be a qualified name of another interface. With ``progress`` it is told what is being
     tried. ``descriptors`` are passed with the message; None passes this process's mount namespace, so that
-    what is rehearsed is the machine as the caller sees it. Raises GuardError when the daemon refuses, and
-    Unreachable when there is no answer to be had: then the engine can be run without the daemon.
+    what is rehearsed is the machine as the caller sees it. Without ``socket_path`` root calls on its own
+    socket and anybody else on the readers'. Raises GuardError when the daemon refuses, and Unreachable when
+    there is no answer to be had: then the engine can be run without the daemon.
     """
     name = method if "." in method else f"{INTERFACE}.{method}"
     message = call_bytes(name, parameters, more=progress is not None)
@@ -48,7 +50,7 @@ def call(
         connection = stack.enter_context(
             socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         )
-        _connect(connection, socket_path)
+        _connect(connection, socket_path or (READERS_SOCKET_PATH if os.geteuid() else SOCKET_PATH))
         if descriptors is None:
             descriptors = _own_mount_namespace(stack)
         lost = _send(connection, message, descriptors)

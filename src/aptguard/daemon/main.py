@@ -73,19 +73,21 @@ def main(words: Sequence[str] | None = None) -> int:
     supervisor = Supervisor()
     try:
         supervisor = take_from_environment(os.environ)
-        listener = _listener(supervisor, arguments.socket)
-        if supervisor.listener is not None:
+        listeners = _listeners(supervisor, arguments.socket)
+        if supervisor.listeners:
             _expect_rehearsal()
         guard = _Reloadable()
     except Exception as error:
         supervisor.tell(f"STATUS=Could not start: {error}")
         print(f"aptguardd: {error}", file=sys.stderr)
         return 1
-    idle = arguments.idle if supervisor.listener is not None or arguments.idle_anyway else None
-    own = None if supervisor.listener is not None else arguments.socket
+    idle = arguments.idle if supervisor.listeners or arguments.idle_anyway else None
+    own = None if supervisor.listeners else arguments.socket
     try:
-        with listener:
-            server = Server(listener, guard.dispatch, access=Access(reader_group=_group_of_readers()))
+        with contextlib.ExitStack() as stack:
+            for listener in listeners:
+                stack.enter_context(listener)
+            server = Server(listeners, guard.dispatch, access=Access(reader_group=_group_of_readers()))
             return serve(server, supervisor, idle_seconds=idle, reload=guard.load)
     finally:
         if own is not None:
@@ -180,9 +182,9 @@ def _catch_signals(server: Server) -> _Asked:
     return asked
 
 
-def _listener(supervisor: Supervisor, path: str) -> socket.socket:
-    if supervisor.listener is not None:
-        return socket.socket(fileno=supervisor.listener)
+def _listeners(supervisor: Supervisor, path: str) -> list[socket.socket]:
+    if supervisor.listeners:
+        return [socket.socket(fileno=listener) for listener in supervisor.listeners]
     directory = os.path.dirname(path)
     os.makedirs(directory, 0o700, exist_ok=True)
     _remove_stale(path)
@@ -193,7 +195,7 @@ def _listener(supervisor: Supervisor, path: str) -> socket.socket:
     except OSError as error:
         listener.close()
         raise OSError(error.errno, f"Could not listen on {path}: {error.strerror}") from error
-    return listener
+    return [listener]
 
 
 def _remove_stale(path: str) -> None:

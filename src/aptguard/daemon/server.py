@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from aptguard.alerts.journal import log
@@ -32,37 +32,40 @@ class ServerLimits:
     clients: int = 400
     clients_not_root: int = 40
     calls: int = 16  # running at once; others wait
+    calls_not_root: int = 4  # of these: who may only read must not keep apt waiting
     backlog_bytes: int = 1 << 20  # of replies; beyond it progress is left out
     early_bytes: int = 4 << 20  # of further messages while a call runs
 
 
 class Server:
-    """Serves a listening Unix stream socket until it is told to stop."""
+    """Serves listening Unix stream sockets until it is told to stop."""
 
     def __init__(
         self,
-        listener: socket.socket,
+        listeners: Sequence[socket.socket],
         dispatch: Dispatch,
         *,
         access: Access | None = None,
         limits: ServerLimits | None = None,
     ) -> None:
-        self._listener = listener
+        self._listeners = {listener.fileno(): listener for listener in listeners}
         self._dispatch = dispatch
         self._access = access or Access()
         self._limits = limits or ServerLimits()
         self._connections: dict[int, Connection] = {}
         self._posted: deque[Callable[[], None]] = deque()
-        self._queued: deque[Callable[[], None]] = deque()
+        self._queued: deque[tuple[Connection, Request]] = deque()
         self._running = 0
+        self._running_not_root = 0
         self._stopping = False
         self._idle_since = time.monotonic()
         self._woken, self._waker = socket.socketpair()
         self._woken.setblocking(False)
         self._waker.setblocking(False)
-        listener.setblocking(False)
         self._epoll = select.epoll()
-        self._epoll.register(listener.fileno(), select.EPOLLIN)
+        for descriptor, listener in self._listeners.items():
+            listener.setblocking(False)
+            self._epoll.register(descriptor, select.EPOLLIN)
         self._epoll.register(self._woken.fileno(), select.EPOLLIN)
 
     @property
@@ -89,7 +92,8 @@ class Server:
         """Take no new client or call; those that are running go on."""
         if not self._stopping:
             self._stopping = True
-            self._epoll.unregister(self._listener.fileno())
+            for listener in self._listeners:
+                self._epoll.unregister(listener)
             for connection in list(self._connections.values()):
                 if connection.cancelled is None:
                     self._finish(connection)
@@ -106,33 +110,32 @@ class Server:
         if deadlines:
             seconds = min(seconds, max(0.0, min(deadlines) - time.monotonic()))
         # Rounded up by a millisecond: epoll's clock must not fall short of a deadline and spin.
-        listener = self._listener.fileno()
         ready = dict(self._epoll.poll(seconds + 0.001))
-        accept = ready.pop(listener, 0)
+        callers = [listener for number, listener in self._listeners.items() if ready.pop(number, 0)]
         for descriptor, events in ready.items():
             if descriptor == self._woken.fileno():
                 with contextlib.suppress(BlockingIOError):
                     self._woken.recv(4096)
             elif (connection := self._connections.get(descriptor)) is not None:
                 self._serve(connection, events)
-        if accept:  # last: a new client may get the number of one that was dropped just now
-            self._accept()
+        for listener in callers:  # last: a new client may get the number of one that was dropped just now
+            self._accept(listener)
         while self._posted:
             self._posted.popleft()()
         self._drop_late()
 
     def close(self) -> None:
-        """Close everything but the listener, cancelling what runs."""
+        """Close everything but the listeners, cancelling what runs."""
         for connection in list(self._connections.values()):
             self._drop(connection)
         self._epoll.close()
         self._woken.close()
         self._waker.close()
 
-    def _accept(self) -> None:
+    def _accept(self, listener: socket.socket) -> None:
         for _ in range(64):  # then the others get their turn
             try:
-                connected, _address = self._listener.accept()
+                connected, _address = listener.accept()
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
@@ -200,19 +203,26 @@ class Server:
         request = Request(
             message, connection.peer, connection.groups, connection.take_descriptors(), cancelled
         )
-        self._queued.append(lambda: self._start(connection, request))
+        self._queued.append((connection, request))
         self._update(connection)
         self._start_queued()
 
     def _start_queued(self) -> None:
+        held_back: list[tuple[Connection, Request]] = []
         while self._queued and self._running < self._limits.calls:
-            self._queued.popleft()()
+            connection, request = self._queued.popleft()
+            if self._access.is_root(request.peer) or self._running_not_root < self._limits.calls_not_root:
+                self._start(connection, request)
+            else:
+                held_back.append((connection, request))
+        self._queued.extendleft(reversed(held_back))
 
     def _start(self, connection: Connection, request: Request) -> None:
         if request.cancelled.is_set():  # it has hung up while it waited
             close_all(request.descriptors)
             return
         self._running += 1
+        self._running_not_root += not self._access.is_root(request.peer)
         thread = threading.Thread(target=self._run, args=(connection, request), daemon=True)
         thread.start()
 
@@ -234,6 +244,7 @@ class Server:
 
     def _end_call(self, connection: Connection, reply: bytes, goes_on: bool) -> None:
         self._running -= 1
+        self._running_not_root -= not self._access.is_root(connection.peer)
         self._idle_since = time.monotonic()
         self._start_queued()
         if not self._is_open(connection):

@@ -25,11 +25,11 @@ _OURS = (
 
 @dataclass(frozen=True, slots=True)
 class Supervisor:
-    """What systemd has given: where to tell it how we are, how often, and the listening socket."""
+    """What systemd has given: where to tell it how we are, how often, and the listening sockets."""
 
     notify_address: str | None = None
     watchdog_seconds: float | None = None
-    listener: int | None = None
+    listeners: tuple[int, ...] = ()
 
     def tell(self, *lines: str) -> None:
         """Send ``READY=1`` and the like; without systemd, or when it does not listen, nothing happens."""
@@ -46,23 +46,27 @@ class Supervisor:
 def take_from_environment(environment: MutableMapping[str, str]) -> Supervisor:
     """Return what systemd has given this process, and remove its variables from ``environment``.
 
-    Raises ValueError when what was given is not one listening Unix stream socket.
+    Raises ValueError when what was given are not one or two listening Unix stream sockets.
     """
     given = {name: environment.pop(name) for name in _OURS if name in environment}
     own = str(os.getpid())
     watchdog = given.get("WATCHDOG_USEC") if given.get("WATCHDOG_PID", own) == own else None
-    listener = None
+    listeners: tuple[int, ...] = ()
     if given.get("LISTEN_PID") == own and "LISTEN_FDS" in given:
-        if given["LISTEN_FDS"] != "1":
-            raise ValueError(f"aptguardd takes one socket from systemd, and it got {given['LISTEN_FDS']}.")
-        listener = _FIRST_DESCRIPTOR
-        if not _is_listening(listener):
-            raise ValueError("What systemd gave aptguardd is no listening Unix stream socket.")
-        os.set_inheritable(listener, False)
+        if given["LISTEN_FDS"] not in ("1", "2"):
+            raise ValueError(
+                f"aptguardd takes one or two sockets from systemd (root's, the readers'), and it got "
+                f"{given['LISTEN_FDS']}."
+            )
+        listeners = tuple(range(_FIRST_DESCRIPTOR, _FIRST_DESCRIPTOR + int(given["LISTEN_FDS"])))
+        for listener in listeners:
+            if not _is_listening(listener):
+                raise ValueError("What systemd gave aptguardd is no listening Unix stream socket.")
+            os.set_inheritable(listener, False)
     return Supervisor(
         notify_address=given.get("NOTIFY_SOCKET") or None,
         watchdog_seconds=int(watchdog) / 1e6 if watchdog and watchdog.isdigit() else None,
-        listener=listener,
+        listeners=listeners,
     )
 
 
