@@ -25,7 +25,7 @@ BUILD_PACKAGES := dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-
 RUNTIME_PACKAGES := python3-apt python3-pydantic python3-structlog python3-systemd
 TEST_PACKAGES := $(BUILD_PACKAGES) $(RUNTIME_PACKAGES) python3-pytest python3-pytest-rerunfailures python3-pytest-xdist python3-hypothesis python3-venv \
 	chromium lintian man-db python3-jsonschema shellcheck mmdebstrap systemd-container \
-	systemd-journal-remote util-linux zsh
+	systemd-journal-remote util-linux zsh btrfs-progs e2fsprogs erofs-utils squashfs-tools xfsprogs
 
 SHELL_SCRIPTS = $(shell grep -rlIE '^#! ?/bin/(ba|da)?sh' .ci debian docs hooks tests --exclude-dir=aptguard) \
 	src/aptguard/cli/completions/bash/aptguard

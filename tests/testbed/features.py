@@ -39,6 +39,17 @@ def missing_guest() -> str | None:
     )
 
 
+@functools.cache
+def missing_file_system(kind: str) -> str | None:
+    """Return that the kernel has no file system of this name, or None if it has (or can load) it."""
+    if shutil.which("modprobe") is not None:
+        subprocess.run(["modprobe", "--quiet", kind], capture_output=True, check=False)
+    with open("/proc/filesystems", encoding="ascii") as file:
+        if kind in file.read().split():
+            return None
+    return f"the kernel {os.uname().release} has no file system {kind}"
+
+
 def _missing_programs(packages: dict[str, str]) -> str | None:
     for program, package in packages.items():
         if shutil.which(program) is None:

@@ -10,10 +10,14 @@ wants lowers that belong to the present mount namespace; descriptors from before
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import stat
+import struct
 from dataclasses import dataclass, field, replace
 
+from aptguard.changes.compare import APPEND, IMMUTABLE
+from aptguard.changes.syscalls import inode_attributes
 from aptguard.rehearsal import linux
 from aptguard.rehearsal.bounds import SPARE_INODES
 from aptguard.rehearsal.model import Limits, Unknown
@@ -33,6 +37,9 @@ _OVERLAY_OPTIONS = (
 )
 # File systems that hold files and directories only.
 _ONLY_FILES = frozenset({b"vfat", b"msdos", b"exfat"})
+# linux/fs.h; the two flags have the numbers that they have in statx(2). On all architectures of Debian but
+# mips and powerpc, whose ioctl numbers differ, it is this number.
+_FS_IOC_SETFLAGS = 0x40086602
 _WORKSPACES = (b"/run", b"/tmp", b"/mnt", b"/dev")
 _PROBE_SECONDS = 1.0
 
@@ -277,7 +284,9 @@ def _overlay(tree: RootTree, number: int, planned: Planned, lower: int, original
         break
     else:
         raise OSError(refusals[0].errno, f"overlayfs refuses it: {refusals[0].strerror}", planned.point)
-    tree.layers.append(LayerPlace(planned.point, home + b"/upper", original))
+    if not planned.read_only:
+        _protect_as(lower, home + b"/merged")
+        tree.layers.append(LayerPlace(planned.point, home + b"/upper", original))
     return home + b"/merged"
 
 
@@ -310,11 +319,28 @@ def _copy_attributes(source: int, target: bytes) -> None:
     status = os.fstat(source)
     os.chown(target, status.st_uid, status.st_gid)
     os.chmod(target, stat.S_IMODE(status.st_mode))
-    for name in os.listxattr(source):
-        if not name.startswith("trusted.overlay."):
-            with contextlib.suppress(OSError):
-                os.setxattr(target, name, os.getxattr(source, name))
+    with contextlib.suppress(OSError):  # squashfs may be built without extended attributes
+        for name in os.listxattr(source):
+            if not name.startswith("trusted.overlay."):
+                with contextlib.suppress(OSError):
+                    os.setxattr(target, name, os.getxattr(source, name))
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _protect_as(source: int, merged: bytes) -> None:
+    """Set the flags immutable and append-only on the merged root if the lower root has them (chattr(1)).
+
+    Overlayfs obeys them below the root by itself. Where it cannot be done the rehearsal shows a change that
+    the machine would refuse.
+    """
+    flags = inode_attributes(b"/proc/self/fd/%d/." % source)[0] & (IMMUTABLE | APPEND)
+    if flags:
+        fd = os.open(merged, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with contextlib.suppress(OSError):
+                fcntl.ioctl(fd, _FS_IOC_SETFLAGS, struct.pack("=l", flags))
+        finally:
+            os.close(fd)
 
 
 def _bind(source: bytes, target: bytes, *, read_only: bool) -> None:
