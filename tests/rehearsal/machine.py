@@ -88,6 +88,7 @@ class Machine:
         collect: tuple[bytes, ...] = (),
         masked: tuple[bytes, ...] = (),
         stop_patterns: tuple[bytes, ...] = (),
+        answers: dict[bytes, bytes] | None = None,
     ) -> RehearsalResult:
         """Rehearse the steps on this machine."""
         request = RehearsalRequest(
@@ -97,6 +98,7 @@ class Machine:
             collect=collect,
             masked=masked,
             stop_patterns=stop_patterns,
+            answers=answers or {},
         )
         return rehearse(request, mount_namespace=self.namespace)
 

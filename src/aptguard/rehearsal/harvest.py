@@ -14,10 +14,11 @@ from dataclasses import dataclass, field, replace
 
 from aptguard.changes.model import Change, FileType, Kind, Node
 from aptguard.rehearsal import linux
-from aptguard.rehearsal.model import Effect, Unknown
+from aptguard.rehearsal.model import Effect, Question, Unknown
 from aptguard.rehearsal.mount_plan import other_names
 from aptguard.rehearsal.mountinfo import Mount
 from aptguard.rehearsal.observer import ObservedLayer, Observer
+from aptguard.rehearsal.questions import questions_path, read_questions
 from aptguard.rehearsal.recorders import calls_path, read_calls
 from aptguard.shown import shown
 
@@ -148,9 +149,21 @@ def _collect_one(
 
 def recorded_effects(merged: int) -> tuple[tuple[Effect, ...], tuple[Unknown, ...]]:
     """Return what the stand-ins recorded, and an Unknown when their record cannot be read any more."""
-    found: dict[bytes, bytes | None] = {}
     try:
-        _collect_one(merged, calls_path(), found, within_directory=False)
+        return read_calls(_record(merged, calls_path())), ()
     except (OSError, ValueError) as error:
         return (), (Unknown("what was asked of running services", f"its record cannot be read: {error}"),)
-    return read_calls(found.get(calls_path()) or b""), ()
+
+
+def recorded_questions(merged: int) -> tuple[tuple[Question, ...], tuple[Unknown, ...]]:
+    """Return what debconf was asked, and an Unknown when the record of it cannot be read any more."""
+    try:
+        return read_questions(_record(merged, questions_path())), ()
+    except (OSError, ValueError) as error:
+        return (), (Unknown("what debconf was asked", f"its record cannot be read: {error}"),)
+
+
+def _record(merged: int, path: bytes) -> bytes:
+    found: dict[bytes, bytes | None] = {}
+    _collect_one(merged, path, found, within_directory=False)
+    return found.get(path) or b""

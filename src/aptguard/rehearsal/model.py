@@ -27,18 +27,23 @@ class Limits:
     processes: int = 1024
     output_bytes: int = 1 << 20
     changes: int = 500_000
+    trigger_seconds: float = 60.0  # of these, for the step that runs triggers
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One call of dpkg, as apt will make it; ``argv[0]`` is a path. ``triggers``: it runs triggers only.
 
-    ``stdin`` is what the call reads from its standard input; empty stands for /dev/null.
+    ``stdin`` is what the call reads from its standard input; empty stands for /dev/null. With ``left_out``
+    the names of the packages whose triggers wait are added to ``argv`` when the step begins, but for those
+    that match one of ``left_out`` (fnmatch(3)) and are not ``brought``; with none left nothing is called.
     """
 
     argv: tuple[bytes, ...]
     triggers: bool = False
     stdin: bytes = b""
+    left_out: tuple[bytes, ...] = ()
+    brought: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,8 @@ class RehearsalRequest:
     files and directories whose content after the run is wanted (a directory: each regular file directly
     in it). ``masked`` are files that must look absent inside (the guard's own hook configuration).
     ``stop_patterns`` are path prefixes whose first deletion makes the outcome certain: the run ends a short
-    grace after it (empty: never).
+    grace after it (empty: never). ``answers`` are given to scripts that ask debconf these questions, whatever
+    its database says (a name such as ``slapd/purge_database`` to ``true`` or ``false``).
     """
 
     steps: tuple[Step, ...]
@@ -60,6 +66,7 @@ class RehearsalRequest:
     collect: tuple[bytes, ...] = ()
     masked: tuple[bytes, ...] = ()
     stop_patterns: tuple[bytes, ...] = ()
+    answers: dict[bytes, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +113,22 @@ class ScriptRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """A yes-no question of debconf whose answer a prerm or postrm wanted to know (debconf-devel(7)).
+
+    ``answer`` is what debconf says by itself. ``asked``: on the machine a person would be asked first, if
+    there is one, so that the answer is not known. ``text`` is the question as it is shown.
+    """
+
+    name: str
+    answer: bool
+    asked: bool
+    package: str | None
+    script: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class RehearsalResult:
     """What happened in a rehearsal.
 
@@ -114,7 +137,9 @@ class RehearsalResult:
     ``complete`` is False when the run was cut off (deadline, early stop, a limit); the changes then are what
     had happened so far. ``collected`` has None for a file that is not there afterwards. ``output`` is the
     tail of what dpkg and the scripts wrote. ``timing`` is in seconds by stage. ``notes`` are facts for the
-    report that are no unknowns (for example that attribution fell back to the package).
+    report that are no unknowns (for example that attribution fell back to the package). ``questions`` are
+    those whose answers scripts that take packages away wanted. ``ended_early``: by a deletion below one of
+    the stop patterns.
     """
 
     steps: tuple[StepResult, ...]
@@ -128,3 +153,5 @@ class RehearsalResult:
     timing: dict[str, float] = field(default_factory=dict)
     scripts: tuple[ScriptRun, ...] = ()
     mount_points: tuple[bytes, ...] = ()
+    questions: tuple[Question, ...] = ()
+    ended_early: bool = False

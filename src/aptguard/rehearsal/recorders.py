@@ -21,7 +21,7 @@ from aptguard.rehearsal.own_trees import PRIVATE
 from aptguard.shown import shown
 
 _CALLS = PRIVATE + b"/calls"
-_ORIGINALS = PRIVATE + b"/original"
+ORIGINALS = PRIVATE + b"/original"
 _DIRECTORIES = (b"/usr/sbin", b"/usr/bin", b"/sbin", b"/bin")
 _HEAD = b'#!/bin/sh\nprintf \'%s\\0\' "$(($# + 1))" "${0##*/}" "$@" >>' + _CALLS + b" 2>/dev/null\n"
 _SUCCEED = _HEAD + b"exit 0\n"
@@ -31,7 +31,7 @@ def _then(line: bytes) -> bytes:
     return _HEAD + line + b"\n"
 
 
-_ORIGINAL = _ORIGINALS + b'/"${0##*/}" "$@"'
+_ORIGINAL = ORIGINALS + b'/"${0##*/}" "$@"'
 # systemd's own offline mode answers the calls that act, and really does those that only change files.
 _SYSTEMCTL = _then(b'case "${0##*/}" in systemctl) SYSTEMD_OFFLINE=1 exec ' + _ORIGINAL + b";; esac\nexit 0")
 _RUN_AND_SUCCEED = _then(_ORIGINAL + b"\nexit 0")
@@ -103,7 +103,7 @@ class Placed:
 
 def place_recorders() -> tuple[tuple[Placed, ...], tuple[str, ...]]:
     """Put the stand-ins into the present root; return them, and sentences on those that could not be put."""
-    os.makedirs(_ORIGINALS, 0o755)
+    os.makedirs(ORIGINALS, 0o755)
     os.close(os.open(_CALLS, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666))
     os.chmod(_CALLS, 0o666)
     placed: list[Placed] = []
@@ -118,6 +118,12 @@ def place_recorders() -> tuple[tuple[Placed, ...], tuple[str, ...]]:
             if _is_regular(path):
                 _try_to_replace(path, text, placed, notes, keep_as=name)
     return tuple(placed), tuple(notes)
+
+
+def replace_file(path: bytes, text: bytes, placed: list[Placed], notes: list[str]) -> None:
+    """Put ``text`` in the place of the regular file ``path``, if there is one; the original moves aside."""
+    if _is_regular(path):
+        _try_to_replace(path, text, placed, notes, keep_as=os.path.basename(path), mode=0)
 
 
 def still_ours(placed: tuple[Placed, ...]) -> tuple[list[bytes], list[bytes]]:
@@ -196,24 +202,30 @@ def _is_regular(path: bytes) -> bool:
 
 
 def _keep_original(path: bytes, name: bytes) -> None:
-    target = _ORIGINALS + b"/" + name
+    target = ORIGINALS + b"/" + name
     with contextlib.suppress(FileExistsError):  # another directory has a program of this name
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o755))
         linux.mount(path, target, b"", linux.MS_BIND)
 
 
 def _try_to_replace(
-    path: bytes, text: bytes, placed: list[Placed], notes: list[str], *, keep_as: bytes | None = None
+    path: bytes,
+    text: bytes,
+    placed: list[Placed],
+    notes: list[str],
+    *,
+    keep_as: bytes | None = None,
+    mode: int = 0o555,
 ) -> None:
     try:
         if keep_as is not None:
             _keep_original(path, keep_as)
-        placed.append(_replace(path, text))
+        placed.append(_replace(path, text, mode))
     except OSError as error:
         notes.append(f"calls of {shown(path)} are not recorded: {error.strerror}")
 
 
-def _replace(path: bytes, text: bytes) -> Placed:
+def _replace(path: bytes, text: bytes, mode: int) -> Placed:
     temporary = path + b".aptguard-rehearsal"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o755)
     try:
@@ -222,7 +234,7 @@ def _replace(path: bytes, text: bytes) -> Placed:
         with contextlib.suppress(FileNotFoundError):
             before = os.lstat(path)
             os.fchown(fd, before.st_uid, before.st_gid)
-            os.fchmod(fd, stat.S_IMODE(before.st_mode) | 0o555)
+            os.fchmod(fd, stat.S_IMODE(before.st_mode) | mode)
             os.utime(fd, ns=(before.st_atime_ns, before.st_mtime_ns))
     finally:
         os.close(fd)

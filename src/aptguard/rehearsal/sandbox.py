@@ -23,6 +23,8 @@ from aptguard.rehearsal.bounds import processes_exhausted
 from aptguard.rehearsal.channel import receive, send
 from aptguard.rehearsal.confinement import confine
 from aptguard.rehearsal.model import Limits, RehearsalRequest, Step, Unknown
+from aptguard.rehearsal.pending_triggers import with_waiting
+from aptguard.rehearsal.questions import place_question_recorder
 from aptguard.rehearsal.recorders import Placed, place_recorders, still_ours
 from aptguard.rehearsal.root_tree import RootTree, build_root_tree
 from aptguard.shown import shown
@@ -93,7 +95,9 @@ def _prepare(
     shared_memory = os.open(b"/dev/shm", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     os.umask(0o022)
     placed, not_placed = place_recorders()
+    listening, not_heard = place_question_recorder(request.answers)
     tree.unknowns += [Unknown("what is asked of running services", sentence) for sentence in not_placed]
+    tree.unknowns += [Unknown("what debconf is asked", sentence) for sentence in not_heard]
     loopback_is_off = _raise_loopback()
     send(
         control,
@@ -110,7 +114,7 @@ def _prepare(
     # From here on a script may have changed the file that an import would read.
     sys.meta_path.clear()
     send(control, "ready", notes=missing)
-    return placed
+    return (*placed, *listening)
 
 
 def _send_layers(tree: RootTree, control: socket.socket) -> None:
@@ -176,8 +180,21 @@ def _run(
             # Before each call: what is unpacked may bring the file back, and the next dpkg would run it.
             masked.extend(path for path in request.masked if _unlinked(path))
             started = time.monotonic()
-            exit_status = _watch(_start(request, step, output, status), control, request.limits)
-            send(control, "step", number=number, status=exit_status, seconds=time.monotonic() - started)
+            called, left_out = with_waiting(step)
+            exit_status = 0
+            if called is not None:
+                seconds = request.limits.trigger_seconds if called.triggers else None
+                exit_status = _watch(
+                    _start(request, called, output, status), control, request.limits, seconds
+                )
+            send(
+                control,
+                "step",
+                number=number,
+                status=exit_status,
+                seconds=time.monotonic() - started,
+                left_out=[_plain(package) for package in left_out],
+            )
             if exit_status != 0:
                 break
         leftovers = _wait_for_leftovers(control, request.limits)
@@ -249,8 +266,9 @@ def _become(request: RehearsalRequest, step: Step, output: int, status: int) -> 
     os.execve(argv[0], argv, environment)
 
 
-def _watch(pid: int, control: socket.socket, limits: Limits) -> int:
-    """Wait for ``pid``, reaping everybody; return its exit status (negative: the signal)."""
+def _watch(pid: int, control: socket.socket, limits: Limits, seconds: float | None = None) -> int:
+    """Wait for ``pid``, for ``seconds`` at most, reaping all; return its exit status or minus the signal."""
+    deadline = None if seconds is None else time.monotonic() + seconds
     poller = select.poll()
     process = os.pidfd_open(pid)
     try:
@@ -263,6 +281,8 @@ def _watch(pid: int, control: socket.socket, limits: Limits) -> int:
             for ended, status in _reaped():
                 if ended == pid:
                     return os.waitstatus_to_exitcode(status)
+            if deadline is not None and time.monotonic() > deadline:
+                raise _Stop(f"the triggers were not done after {seconds:g} seconds (limits.trigger_seconds)")
             if not events:
                 _check_bounds(limits)
     finally:

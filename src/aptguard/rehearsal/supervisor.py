@@ -18,13 +18,13 @@ from dataclasses import replace
 from typing import Any
 
 from aptguard.changes.model import Change
-from aptguard.rehearsal import linux
+from aptguard.rehearsal import harvest, linux
 from aptguard.rehearsal.bounds import for_machine, memory_exhausted, read_memory, room_exhausted
 from aptguard.rehearsal.channel import channel, receive, send
-from aptguard.rehearsal.harvest import Scene, collect, harvest_changes, recorded_effects
 from aptguard.rehearsal.meanwhile import changed_files, changed_mounts, moment
 from aptguard.rehearsal.model import (
     Effect,
+    Question,
     RehearsalRequest,
     RehearsalResult,
     ScriptRun,
@@ -60,7 +60,7 @@ class Supervisor:
         self._make_observer = make_observer
         self._observer: Observer = NoObserver((), "the rehearsal ended before it could be observed")
         self._progress = progress
-        self._scene = Scene()
+        self._scene = harvest.Scene()
         self._unknowns: list[Unknown] = []
         self._notes: list[str] = []
         self._steps: dict[int, StepResult] = {}
@@ -69,6 +69,7 @@ class Supervisor:
         self._written = 0
         self._status_line = b""
         self._cut_off = False
+        self._ended_early = False
         self._quiet = False
         self._started = time.monotonic()
         self._began = moment()
@@ -132,6 +133,7 @@ class Supervisor:
         if self._written > limits.output_bytes * _FLOOD:
             return f"the scripts wrote more than {limits.output_bytes * _FLOOD} bytes of output"
         if self._observer.should_stop():
+            self._ended_early = True
             self._notes.append("the rehearsal was ended early: what it had done already decides")
             return ""
         self._ticks += 1
@@ -223,6 +225,9 @@ class Supervisor:
         number = message["number"]
         step = self._request.steps[number]
         self._steps[number] = StepResult(step.argv, message["status"], message["seconds"])
+        if message["left_out"]:
+            names = ", ".join(shown(name) for name in message["left_out"])
+            self._notes.append(f"the triggers of {names} were not rehearsed: the policy knows what they do")
         if message["status"] != 0:
             self._take_output()
             tail = bytes(self._output[-600:]).strip().replace(b"\n", b" | ")
@@ -298,10 +303,11 @@ class Supervisor:
             self._unknowns.append(Unknown("the rehearsal passed a bound", passed))
         changes: tuple[Change, ...] = ()
         effects: tuple[Effect, ...] = ()
+        questions: tuple[Question, ...] = ()
         collected: dict[bytes, bytes | None] = {}
         all_of_them = False
         if self._scene.merged >= 0:
-            changes, all_of_them, unread = harvest_changes(
+            changes, all_of_them, unread = harvest.harvest_changes(
                 self._scene, self._observer, self._request.limits.changes
             )
             if not all_of_them:
@@ -310,9 +316,11 @@ class Supervisor:
                 )
             self._unknowns += unread
             self._unknowns += self._changed_meanwhile(changes)
-            collected, unread = collect(self._scene.merged, self._request.collect)
+            collected, unread = harvest.collect(self._scene.merged, self._request.collect)
             self._unknowns += unread
-            effects, unread = recorded_effects(self._scene.merged)
+            effects, unread = harvest.recorded_effects(self._scene.merged)
+            self._unknowns += unread
+            questions, unread = harvest.recorded_questions(self._scene.merged)
             self._unknowns += unread
         self._timing["reading"] = time.monotonic() - begun
         self._timing["total"] = time.monotonic() - self._started
@@ -335,6 +343,8 @@ class Supervisor:
             timing=self._timing,
             scripts=self._scripts(),
             mount_points=tuple(mount.point for mount in self._scene.mounts),
+            questions=questions,
+            ended_early=self._ended_early,
         )
 
     def _scripts(self) -> tuple[ScriptRun, ...]:

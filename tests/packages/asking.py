@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Toy packages that ask debconf before they delete their data, as real packages do."""
+
+from __future__ import annotations
+
+import os
+
+from packages.builder import build_deb
+
+_TEMPLATES = """Template: toy/purge_data
+Type: boolean
+Default: {default}
+Description: Remove all data of toy?
+ It cannot be brought back.
+"""
+_POSTRM = """
+[ "$1" = purge ] || exit 0
+. /usr/share/debconf/confmodule
+{before}
+db_get toy/purge_data
+if [ "$RET" = true ]; then rm -rf /var/lib/toy; fi
+db_purge
+"""
+# postgresql-15 sets its answer before it asks; mariadb-server only asks; slapd has asked long ago.
+BEFORE = {
+    "sets and asks": "db_set toy/purge_data true; db_input high toy/purge_data || true; db_go || true",
+    "asks": "db_input high toy/purge_data || true; db_go || true",
+    "asks in a low voice": "db_input low toy/purge_data || true; db_go || true",
+    "reads": "",
+    "decides": "db_set toy/purge_data true",
+}
+
+
+def asking_deb(directory: str | os.PathLike[str], manner: str, *, default: bool) -> str:
+    """Build ``toy``, whose postrm deletes /var/lib/toy or not; ``manner`` is a key of BEFORE."""
+    return build_deb(
+        directory,
+        "toy",
+        scripts={
+            "postinst": ". /usr/share/debconf/confmodule",
+            "postrm": _POSTRM.format(before=BEFORE[manner]),
+        },
+        control_files={"templates": _TEMPLATES.format(default=str(default).lower())},
+        depends="debconf",
+    )

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Questions of debconf: how their record is read, which are tried again, and what the other answer adds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from change_sets import DONE, PURGE, gone
+
+from aptguard.changes.model import Change
+from aptguard.guard.both_answers import Trial, with_both_answers
+from aptguard.policy.answers import OtherRun, other_answer, to_be_tried, with_other_run
+from aptguard.policy.facts import Facts
+from aptguard.policy.finding import Finding, Judgement, Severity, Verdict
+from aptguard.rehearsal.model import Question, RehearsalResult, Unknown
+from aptguard.rehearsal.questions import read_questions
+from aptguard.rehearsal.rehearse import RehearsalCancelledError
+
+QUESTION = Question("toy/purge_data", False, True, "toy", "postrm", "Remove the data?")
+KEPT = Judgement(Verdict.ALLOW, (), ())
+LOSS = Finding("databases", Severity.BLOCK, "Somebody's data.", "deleted", path=b"/var/lib/toy/data")
+LOST = Judgement(Verdict.BLOCK, (LOSS,), ())
+
+
+def result(*changes: Change, complete: bool = True) -> RehearsalResult:
+    return RehearsalResult(steps=DONE, changes=changes, complete=complete)
+
+
+def trial(judgement: Judgement, *changes: Change, questions: tuple[Question, ...] = ()) -> Trial:
+    return Trial(PURGE, replace(result(*changes), questions=questions), Facts(), judgement)
+
+
+def line(*fields: str) -> bytes:
+    return "\t".join(fields).encode() + b"\n"
+
+
+RECORD = line("toy/purge_data", "true", "0", "toy", "postrm", "Remove%20%27it%27%0A?")
+
+
+def test_a_recorded_question_is_read_with_what_it_was_escaped_from() -> None:
+    assert read_questions(RECORD) == (
+        Question("toy/purge_data", True, False, "toy", "postrm", "Remove 'it'\n?"),
+    )
+
+
+def test_a_question_is_told_once_and_asked_if_it_was_so_once() -> None:
+    again = line("toy/purge_data", "false", "1", "toy", "postrm", "x")
+    (question,) = read_questions(RECORD + again + RECORD)
+    assert question.asked and question.answer
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\0\xff\n\t\t\n",
+        line("toy/x", "true", "2", "toy", "postrm", "x"),
+        line("toy/x", "true", "1", "toy", "postrm"),
+        line("toy/x%0Aevil/y", "true", "1", "toy", "postrm", "x"),
+        line("toy/x", "true", "1", "toy", "postinst", "it takes nothing away"),
+    ],
+)
+def test_what_is_no_question_of_a_script_that_takes_away_is_left_out(data: bytes) -> None:
+    assert read_questions(data) == ()
+
+
+def test_only_questions_that_may_decide_over_data_of_leaving_packages_are_tried() -> None:
+    quiet = replace(QUESTION, asked=False)
+    unrelated = replace(quiet, name="toy/restart", text="Restart now?")
+    asked_unrelated = replace(unrelated, name="toy/other", asked=True)
+    stays = replace(QUESTION, package="elsewhere")
+    tried, left = to_be_tried((unrelated, stays, quiet, asked_unrelated), PURGE)
+    assert tried == (asked_unrelated, quiet) and left == ()
+
+
+def test_more_questions_than_are_tried_are_unknown_where_they_will_be_asked() -> None:
+    many = tuple(replace(QUESTION, name=f"toy/purge{number}") for number in range(5))
+    asked_for: list[dict[bytes, bytes]] = []
+
+    def tried(answers: dict[bytes, bytes]) -> Trial:
+        asked_for.append(answers)
+        return trial(KEPT)
+
+    judged = with_both_answers(trial(KEPT, questions=many), tried).judgement
+    assert len(asked_for) == 3 and judged.verdict is Verdict.UNKNOWN
+    assert [unknown.what for unknown in judged.unknowns] == [
+        "the answer to toy/purge3",
+        "the answer to toy/purge4",
+    ]
+
+
+def test_the_other_answer_is_the_other_answer() -> None:
+    assert other_answer(QUESTION) == {b"toy/purge_data": b"true"}
+    assert other_answer(replace(QUESTION, answer=True)) == {b"toy/purge_data": b"false"}
+
+
+@pytest.mark.parametrize("deletes_by_itself", [True, False])
+def test_an_answer_that_is_not_known_yet_counts_as_the_worse_one(deletes_by_itself: bool) -> None:
+    loses, keeps = (result(gone("/var/lib/toy/data")), LOST), (result(), KEPT)
+    question = replace(QUESTION, answer=deletes_by_itself)
+    (own, judged), other = (loses, keeps) if deletes_by_itself else (keeps, loses)
+    combined, note = with_other_run(judged, own, OtherRun(question, *other))
+    assert combined.verdict is Verdict.BLOCK
+    (finding,) = combined.findings
+    assert finding.reason == "If 'Remove the data?' is answered with yes: Somebody's data."
+    assert "Only with yes 1 paths are deleted, such as /var/lib/toy/data." in note
+    assert "it will be asked" in note
+
+
+def test_an_answer_that_is_known_decides_and_the_other_is_named() -> None:
+    known = replace(QUESTION, asked=False)
+    other = OtherRun(known, result(gone("/var/lib/toy/data")), LOST)
+    combined, note = with_other_run(KEPT, result(), other)
+    assert combined is KEPT
+    assert "the answer is no" in note and "With yes the transaction would be blocked." in note
+
+
+def test_a_finding_of_both_answers_hangs_on_none() -> None:
+    combined, note = with_other_run(LOST, result(), OtherRun(QUESTION, result(), LOST))
+    assert combined.findings == (LOSS,)
+    assert "It makes no difference to what is deleted." in note
+
+
+def test_what_could_not_be_rehearsed_with_an_answer_that_may_come_is_unknown() -> None:
+    unfinished = Judgement(Verdict.UNKNOWN, (), (Unknown("the rehearsal", "it was cut off"),))
+    other = OtherRun(QUESTION, result(complete=False), unfinished)
+    combined, note = with_other_run(KEPT, result(), other)
+    assert combined.verdict is Verdict.UNKNOWN and combined.unknowns
+    assert "did not come to its end" in note
+
+
+@pytest.mark.parametrize(("before", "after"), [(KEPT, Verdict.UNKNOWN), (LOST, Verdict.BLOCK)])
+def test_a_failure_with_the_other_answer_never_makes_it_better(before: Judgement, after: Verdict) -> None:
+    def tried(_answers: dict[bytes, bytes]) -> Trial:
+        raise ValueError("it broke")
+
+    done = with_both_answers(trial(before, questions=(QUESTION,)), tried)
+    assert done.judgement.verdict is after
+    assert done.judgement.unknowns[-1].reason == "it broke"
+
+
+def test_nobody_waiting_any_more_ends_the_further_rehearsals_too() -> None:
+    def tried(_answers: dict[bytes, bytes]) -> Trial:
+        raise RehearsalCancelledError
+
+    with pytest.raises(RehearsalCancelledError):
+        with_both_answers(trial(KEPT, questions=(QUESTION,)), tried)
+
+
+def test_without_questions_nothing_is_rehearsed_again() -> None:
+    def tried(_answers: dict[bytes, bytes]) -> Trial:
+        raise AssertionError("rehearsed again")
+
+    first = trial(KEPT)
+    assert with_both_answers(first, tried) == first
