@@ -32,6 +32,8 @@ def with_both_answers(first: Trial, tried: Callable[[dict[bytes, bytes]], Trial]
     Raises RehearsalCancelledError when nobody waits for the result any more.
     """
     result = first.result
+    if not result.complete and first.judgement.verdict is Verdict.BLOCK:
+        return first  # it was cut off, and no answer makes that better
     candidates, untried = to_be_tried(result.questions, first.transaction)
     judgement = with_untried(first.judgement, untried)
     for question in candidates:

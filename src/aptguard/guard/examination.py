@@ -12,8 +12,10 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import date
 
+from aptguard.guard.both_answers import Trial, with_both_answers
 from aptguard.guard.driven_out import STATUS, with_driven_out
 from aptguard.guard.limits import limits_for
 from aptguard.guard.recording import Recording
@@ -83,22 +85,35 @@ def examine(
         with stopwatch.stage("prepare"):
             planned = steps(transaction, triggers=policy.rehearse_triggers) if calls is None else calls
             request = _request(transaction, planned, caller, policy, database)
-        with stopwatch.stage("rehearse"):
-            result = rehearse(
-                request, progress=progress, mount_namespace=mount_namespace, cancelled=cancelled
-            )
-        if calls is not None:
-            transaction = with_driven_out(transaction, result.collected.get(STATUS), database)
-        with stopwatch.stage("facts"):
-            facts = gather_facts(transaction, result, database)
-        with stopwatch.stage("judge"):
-            today = date.today()
-            judgement = judge(transaction, result, facts, policy, today)
+        today = date.today()
+
+        def tried(answers: dict[bytes, bytes]) -> Trial:
+            """Rehearse and judge; once more in full when what ended it early does not decide after all."""
+            asked = replace(request, answers=answers)
+            while True:
+                with stopwatch.stage("rehearse"):
+                    result = rehearse(
+                        asked, progress=progress, mount_namespace=mount_namespace, cancelled=cancelled
+                    )
+                known = transaction
+                if calls is not None:
+                    known = with_driven_out(transaction, result.collected.get(STATUS), database)
+                with stopwatch.stage("facts"):
+                    facts = gather_facts(known, result, database)
+                with stopwatch.stage("judge"):
+                    judgement = judge(known, result, facts, policy, today)
+                if not result.ended_early or judgement.verdict is Verdict.BLOCK:
+                    return Trial(known, result, facts, judgement)
+                asked = replace(asked, stop_patterns=())
+
+        first = tried({})
+        result, facts, judgement = first.result, first.facts, first.judgement
         # A block that was found stays one, whatever becomes of its recording.
         if record is not None:
-            recording = Recording(transaction, result, facts, today.isoformat(), judgement)
+            recording = Recording(first.transaction, result, facts, today.isoformat(), judgement)
             with suppress(OSError, ValueError):
                 record(fingerprint(transaction, digests), recording)
+        transaction, result, facts, judgement = with_both_answers(first, tried)
     except RehearsalCancelledError:
         raise
     except Exception as error:
