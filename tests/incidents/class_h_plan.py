@@ -51,7 +51,7 @@ INCIDENTS = (
         install(STEAM),
         installed=(SESSION, DESKTOP),
         present=(STEAM,),
-        told=(Told("protected-package", package="gnome-session"),),
+        told=(Told("desktop", package="gnome-session"),),
     ),
     Incident(
         "a program that asks apt for libraries removes the running kernel",
@@ -67,7 +67,7 @@ INCIDENTS = (
         install(SFTP),
         installed=(Toy("openssh-server", "1:99", files={"/usr/share/sshd/README": "x\n"}),),
         present=(SFTP,),
-        told=(Told("protected-package", package="openssh-server"),),
+        told=(Told("secure-shell", package="openssh-server"),),
     ),
     Incident(
         "an installation removes sudo, whose own script would refuse",
@@ -75,7 +75,7 @@ INCIDENTS = (
         install(VERA),
         installed=(SUDO,),
         present=(VERA,),
-        told=(Told("protected-package", package="sudo"),),
+        told=(Told("superuser", package="sudo"),),
         kept=("/usr/bin/sudo",),
     ),
     Incident(
@@ -91,7 +91,7 @@ INCIDENTS = (
         "H6 yum-grub2",
         remove("grub-tools-extra"),
         installed=(GRUB_TOOLS, GRUB),
-        told=(Told("protected-package", package="grub-pc"),),
+        told=(Told("boot-loader", package="grub-pc"),),
     ),
     Incident(
         "the removal of what is no longer needed takes the network along",
@@ -99,7 +99,7 @@ INCIDENTS = (
         "apt-get -y autoremove",
         installed=(PANEL,),
         precondition="apt-mark auto network-manager",
-        told=(Told("protected-package", package="network-manager"),),
+        told=(Told("network", package="network-manager"),),
     ),
     Incident(
         "a downgrade that fails half-way has destroyed something before",

@@ -148,8 +148,6 @@ def apt(program: str) -> Iterator[Case]:
         f"{call} install KIND-activates",
         100,
         {"KIND-activates": "ii 1.0"},
-        # By default the verdict falls before the triggers of other packages run.
-        "echo 'rehearse_triggers = true' > /etc/aptguard/policy.d/triggers.toml",
     )
     yield from pair(
         "apt-get purge of what is left",

@@ -233,7 +233,22 @@ def test_the_holders_of_a_role_are_those_that_stay_and_those_that_come(root: Roo
         root.package(name, [b"/usr"])
     plan = transaction(("openssh-server", Action.REMOVE), ("tinysshd", Action.INSTALL), architecture="all")
     done = result(collected={b"/var/lib/dpkg/info/tinysshd.list": b"/.\n"})
-    assert gathered(root, plan, done).role_holders == {"secure-shell": ("dropbear", "tinysshd")}
+    found = gather_facts(plan, done, DpkgDatabase(root.path), default_policy().roles)
+    assert found.role_holders == {"secure-shell": ("dropbear", "tinysshd")}
+    assert found.role_leavers == {"secure-shell": ("openssh-server",)}
+
+
+def test_a_package_holds_a_role_by_a_file_that_it_lists(root: Root) -> None:
+    root.package("our-ssh", [b"/usr", b"/usr/sbin", b"/usr/sbin/sshd"])
+    root.package("game", [b"/usr"])
+    roles = default_policy().roles
+    plan = transaction(("our-ssh", Action.REMOVE), ("game", Action.UPGRADE), architecture="all")
+    lists: dict[bytes, bytes | None] = {b"/var/lib/dpkg/info/game.list": b"/.\n/usr\n"}
+    found = gather_facts(plan, result(collected=lists), DpkgDatabase(root.path), roles)
+    assert (found.role_leavers, found.role_holders) == ({"secure-shell": ("our-ssh",)}, {"secure-shell": ()})
+    lists[b"/var/lib/dpkg/info/game.list"] = b"/.\n/usr\n/usr/sbin\n/usr/sbin/sshd\n"
+    found = gather_facts(plan, result(collected=lists), DpkgDatabase(root.path), roles)
+    assert found.role_holders == {"secure-shell": ("game",)}
 
 
 def test_a_directory_is_emptied_when_only_what_packages_list_is_left(root: Root) -> None:

@@ -38,7 +38,7 @@ def test_a_directory_named_empty_may_be_everybodys_home() -> None:
 
 
 def test_the_program_of_an_ssh_server_without_its_service_is_no_server() -> None:
-    for package, expected in (("dropbear-bin", set()), ("dropbear", {"protected-package"})):
+    for package, expected in (("dropbear-bin", set()), ("dropbear", {"secure-shell"})):
         known = facts(packages={package: PackageFacts(package, "amd64", "installed", "1")})
         assert rules(judged(transaction((package, Action.PURGE)), [], known)) == expected
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from change_sets import (
     UPGRADE,
     account,
     accounts,
+    default_policy,
     directory,
     facts,
     file,
@@ -26,7 +28,7 @@ from change_sets import (
 from aptguard.policy.asked_for import AskedFor
 from aptguard.policy.facts import Facts, PackageFacts
 from aptguard.policy.finding import Severity, Verdict
-from aptguard.policy.roles import ROLES, roles_of
+from aptguard.policy.roles import Role, roles_of
 from aptguard.transaction.model import Action, Transaction
 
 GAME = [("game", Action.INSTALL), ("openssh-server", Action.REMOVE)]
@@ -44,8 +46,29 @@ def installed(*names: str, **more: object) -> Facts:
 def test_the_last_holder_of_a_role_does_not_go_unasked() -> None:
     judgement = judged(asked("apt-get install game", *GAME), (), installed("openssh-server"))
     (finding,) = judgement.findings
-    assert (finding.rule, finding.subject_package) == ("protected-package", "openssh-server")
-    assert "the secure shell's server" in finding.reason
+    assert (finding.rule, finding.subject_package) == ("secure-shell", "openssh-server")
+    assert "nobody asked for that. Without a secure shell's server" in finding.reason
+    assert re.search(r"10-default\.toml:\d+$", finding.origin)
+
+
+def test_a_role_is_also_held_by_the_file_that_a_package_brings() -> None:
+    plan = asked("apt-get install game", ("game", Action.INSTALL), ("our-ssh", Action.REMOVE))
+    known = installed("our-ssh", role_leavers={"secure-shell": ("our-ssh",)})
+    assert rules(judged(plan, (), known)) == {"secure-shell"}
+    assert judged(plan, (), installed("our-ssh")).findings == ()
+
+
+def test_a_role_can_be_one_that_must_stay_even_if_somebody_names_its_holder() -> None:
+    backup = Role("backup", ("our-backup",), "It holds our backups.", even_if_asked=True)
+    policy = replace(default_policy(), roles=(backup,))
+    plan = asked("apt-get remove our-backup", ("our-backup", Action.REMOVE))
+    (finding,) = judged(plan, (), installed("our-backup"), policy).findings
+    assert (finding.rule, finding.severity) == ("backup", Severity.BLOCK)
+    assert "nobody asked" not in finding.reason
+    for severity, expected in ((Severity.WARN, {"backup"}), (Severity.IGNORE, set())):
+        weaker = replace(policy, roles=(replace(backup, severity=severity),))
+        judgement = judged(plan, (), installed("our-backup"), weaker)
+        assert (rules(judgement), judgement.verdict) == (expected, Verdict.ALLOW)
 
 
 def test_a_role_may_go_with_the_package_that_somebody_named() -> None:
@@ -70,9 +93,10 @@ def test_what_was_removed_before_holds_no_role() -> None:
 
 
 def test_kernels_are_known_by_their_release_and_metapackages_are_none() -> None:
-    assert [role.name for role in roles_of(["linux-image-6.1.0-9-amd64"])] == ["kernel"]
-    assert roles_of(["linux-image-amd64", "openssh-client", "game"]) == ()
-    assert len({role.name for role in ROLES}) == len(ROLES)
+    roles = default_policy().roles
+    assert [role.name for role in roles_of(["linux-image-6.1.0-9-amd64"], roles)] == ["kernel"]
+    assert roles_of(["linux-image-amd64", "openssh-client", "game"], roles) == ()
+    assert len({role.name for role in roles}) == len(roles) == 9
 
 
 def many(count: int) -> list[tuple[str, Action]]:

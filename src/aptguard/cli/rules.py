@@ -75,6 +75,7 @@ def _only(policy: Policy, names: list[str]) -> Policy:
     """Return ``policy`` with the named rules, checks and exceptions only; GuardError for an unknown name."""
     known = {rule.name for rule in policy.path_rules} | set(policy.checks)
     known |= {exception.name for exception in policy.exceptions}
+    known |= {role.name for role in policy.roles} | {rule.name for rule in policy.triggers}
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
@@ -85,6 +86,8 @@ def _only(policy: Policy, names: list[str]) -> Policy:
         path_rules=tuple(rule for rule in policy.path_rules if rule.name in names),
         checks={name: check for name, check in policy.checks.items() if name in names},
         exceptions=tuple(exception for exception in policy.exceptions if exception.name in names),
+        roles=tuple(role for role in policy.roles if role.name in names),
+        triggers=tuple(rule for rule in policy.triggers if rule.name in names),
     )
 
 

@@ -27,8 +27,6 @@ from aptguard.shown import shown
 from aptguard.transaction.model import Action, Item, Transaction
 
 FRONTEND = "aptguard audit"
-# What the plan of a removal breaks is for apt's own question; the audit is about files and accounts.
-_ABOUT_THE_PLAN = frozenset({"protected-package"})
 _RELATION = re.compile(r"\s*([a-z0-9][a-z0-9.+-]*)")
 
 
@@ -151,11 +149,12 @@ def audit_package(candidate: Candidate, policy: Policy) -> Audited:
 
 
 def _summed_up(candidate: Candidate, report: Report, listed: frozenset[bytes]) -> Audited:
+    # What the plan of a removal breaks is for apt's own question; the audit is about files and accounts.
     harm = tuple(
         finding
         for finding in report.findings
         if finding.severity is Severity.BLOCK
-        and finding.rule not in _ABOUT_THE_PLAN
+        and finding.subject_package is None
         and not _is_its_own_file(finding, listed)
     )
     if harm:

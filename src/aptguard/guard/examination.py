@@ -25,6 +25,7 @@ from aptguard.policy.facts import Facts
 from aptguard.policy.finding import Judgement, Verdict
 from aptguard.policy.judge import judge, stop_prefixes
 from aptguard.policy.model import Policy
+from aptguard.policy.roles import left_out
 from aptguard.rehearsal.dpkg_sequence import steps
 from aptguard.rehearsal.model import RehearsalRequest, RehearsalResult, Step, Unknown
 from aptguard.rehearsal.rehearse import RehearsalCancelledError, rehearse
@@ -83,7 +84,11 @@ def examine(
         with stopwatch.stage("digest"):
             digests = dict(archive_digests(archives))
         with stopwatch.stage("prepare"):
-            planned = steps(transaction, triggers=policy.rehearse_triggers) if calls is None else calls
+            planned = (
+                steps(transaction, triggers=policy.rehearse_triggers, left_out=left_out(policy.triggers))
+                if calls is None
+                else calls
+            )
             request = _request(transaction, planned, caller, policy, database)
         today = date.today()
 
@@ -99,7 +104,7 @@ def examine(
                 if calls is not None:
                     known = with_driven_out(transaction, result.collected.get(STATUS), database)
                 with stopwatch.stage("facts"):
-                    facts = gather_facts(known, result, database)
+                    facts = gather_facts(known, result, database, policy.roles)
                 with stopwatch.stage("judge"):
                     judgement = judge(known, result, facts, policy, today)
                 if not result.ended_early or judgement.verdict is Verdict.BLOCK:

@@ -26,4 +26,5 @@ def limits_for(policy: PolicyLimits, transaction: Transaction, archive_sizes: It
         memory_bytes=policy.memory_mib << 20,
         processes=policy.processes,
         changes=policy.changes,
+        trigger_seconds=policy.trigger_seconds,
     )

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from aptguard.changes.model import Kind
 from aptguard.host.accounts import declared_accounts, read_accounts
@@ -20,6 +20,7 @@ from aptguard.host.shipped_files import differs_from, shipped_sums
 from aptguard.host.status_file import PRESENT
 from aptguard.host.what_stays import emptied_directories, role_holders
 from aptguard.policy.facts import Accounts, Facts
+from aptguard.policy.roles import Role
 from aptguard.policy.shared_directories import SHARED_DIRECTORIES
 from aptguard.rehearsal.model import RehearsalResult, Unknown
 from aptguard.shown import shown
@@ -40,11 +41,14 @@ def files_to_collect(transaction: Transaction, database: DpkgDatabase) -> tuple[
     return tuple(dict.fromkeys(paths))
 
 
-def gather_facts(transaction: Transaction, result: RehearsalResult, database: DpkgDatabase) -> Facts:
+def gather_facts(
+    transaction: Transaction, result: RehearsalResult, database: DpkgDatabase, roles: Sequence[Role] = ()
+) -> Facts:
     """Return what the judge needs to know of the machine.
 
-    ``database`` is the machine's, unchanged by the rehearsal. Raises DpkgDatabaseError when it cannot be
-    read; what could not be found out of the state *after* the rehearsal stands in ``problems``.
+    ``database`` is the machine's, unchanged by the rehearsal; ``roles`` are the policy's. Raises
+    DpkgDatabaseError when it cannot be read; what could not be found out of the state *after* the rehearsal
+    stands in ``problems``.
     """
     problems: list[Unknown] = []
     own = read_own_files(transaction, database)
@@ -66,6 +70,7 @@ def gather_facts(transaction: Transaction, result: RehearsalResult, database: Dp
     made = self_made(transaction, result, database, own_listed | own.conffiles | frozenset(owners))
     accounts_before = read_accounts(_read(database, _PASSWD), _read(database, _GROUP))
     accounts_after = _accounts_after(result, database, accounts_before, problems)
+    holders = role_holders(transaction, database, roles, listed_after)
     return Facts(
         owners={path: owners[path] for path in foreign if path in owners},
         listed_after=listed_after,
@@ -88,7 +93,8 @@ def gather_facts(transaction: Transaction, result: RehearsalResult, database: Dp
         self_made=made.written,
         mount_points=frozenset(above.intersection(result.mount_points)),
         emptied=emptied_directories(above, result, database, own_listed),
-        role_holders=role_holders(transaction, database),
+        role_holders=holders.staying,
+        role_leavers=holders.leaving,
         running_kernel="" if database.root else os.uname().release,
         problems=tuple(problems),
     )

@@ -4,29 +4,61 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass
 
 from aptguard.changes.model import FileType
 from aptguard.host.dpkg_database import DpkgDatabase
 from aptguard.host.status_file import PRESENT
-from aptguard.policy.roles import roles_of
+from aptguard.policy.roles import Role
 from aptguard.rehearsal.model import RehearsalResult
 from aptguard.transaction.model import Transaction
 
 
-def role_holders(transaction: Transaction, database: DpkgDatabase) -> dict[str, tuple[str, ...]]:
-    """Return, for each role of a package that is taken away, the packages that hold it afterwards."""
-    leaving = {item.package for item in transaction.takes_away}
-    roles = roles_of(leaving)
-    if not roles:
-        return {}
-    staying = {
-        package
-        for (package, _), state in database.states().items()
-        if state.status in PRESENT and package not in leaving
+@dataclass(frozen=True, slots=True)
+class RoleHolders:
+    """By the name of each role that a package of the transaction holds and loses: who goes and who stays."""
+
+    leaving: dict[str, tuple[str, ...]]
+    staying: dict[str, tuple[str, ...]]
+
+
+def role_holders(
+    transaction: Transaction, database: DpkgDatabase, roles: Sequence[Role], listed_after: Container[bytes]
+) -> RoleHolders:
+    """Return who holds those of ``roles`` that a package which is taken away has, before and after.
+
+    ``listed_after`` are the canonical paths that packages of the transaction list at its end.
+    """
+    taken = {item.package for item in transaction.takes_away}
+    leaving: dict[str, tuple[str, ...]] = {}
+    staying: dict[str, tuple[str, ...]] = {}
+    if not taken:
+        return RoleHolders(leaving, staying)
+    coming = {item.package for item in transaction.items if not item.action.takes_away}
+    places = {
+        path: database.canonical.path(path.encode("utf-8", "surrogateescape"))
+        for role in roles
+        for path in role.paths
     }
-    staying.update(item.package for item in transaction.items if not item.action.takes_away)
-    return {role.name: tuple(sorted(filter(role.holds, staying))) for role in roles}
+    owners = database.owners(set(places.values())) if places else {}
+    present: frozenset[str] | None = None
+    for role in roles:
+        by_file = {owner.partition(":")[0] for path in role.paths for owner in owners.get(places[path], ())}
+        lost = {package for package in taken if package in by_file or role.holds(package)}
+        if not lost:
+            continue
+        if present is None:
+            present = _present(database) - taken | coming
+        held = {package for package in present if package in by_file or role.holds(package)}
+        if any(places[path] in listed_after for path in role.paths):
+            held |= coming
+        leaving[role.name], staying[role.name] = tuple(sorted(lost)), tuple(sorted(held))
+    return RoleHolders(leaving, staying)
+
+
+def _present(database: DpkgDatabase) -> frozenset[str]:
+    return frozenset(package for (package, _), state in database.states().items() if state.status in PRESENT)
 
 
 def emptied_directories(

@@ -10,7 +10,7 @@ from aptguard.policy.check_settings import check_setting
 from aptguard.policy.facts import Facts, PackageFacts
 from aptguard.policy.finding import Finding, Severity
 from aptguard.policy.model import Policy
-from aptguard.policy.roles import roles_of
+from aptguard.policy.roles import Role
 from aptguard.transaction.model import Action, Item, Transaction
 
 _MANY = 15  # packages taken away that nobody named
@@ -28,32 +28,54 @@ def plan_findings(transaction: Transaction, facts: Facts, policy: Policy) -> Ite
     stays = {item.package for item in transaction.items if not item.action.takes_away}
     for item in transaction.takes_away:
         package = _facts_of(item, facts)
-        why = _why(item, package, facts) or _lost_role(item, package, facts, asked)
         # A crossgrade takes one architecture of a package away and brings another.
-        if why is not None and item.package not in stays:
-            yield Finding(
-                rule=setting.name,
-                severity=setting.severity,
-                reason=f"{item.package} would be {_done(item)}, and {why}.",
-                change="removed",
-                subject_package=item.package,
-                package=item.package,
-                origin=setting.origin,
-            )
+        if item.package in stays:
+            continue
+        why = _why(item, package, facts)
+        role = None if why else _lost_role(item, package, facts, policy, asked)
+        if role is not None:
+            yield _gone(item, role.name, role.severity, role.origin, _role_sentence(role, item, asked))
+        elif why is not None:
+            yield _gone(item, setting.name, setting.severity, setting.origin, f"{why}.")
     yield from _mass_removal(transaction, facts, policy, asked)
+
+
+def _gone(item: Item, rule: str, severity: Severity, origin: str, why: str) -> Finding:
+    return Finding(
+        rule=rule,
+        severity=severity,
+        reason=f"{item.package} would be {_done(item)}, and {why}",
+        change="removed",
+        subject_package=item.package,
+        package=item.package,
+        origin=origin,
+    )
 
 
 def _done(item: Item) -> str:
     return "purged" if item.action is Action.PURGE else "removed"
 
 
-def _lost_role(item: Item, package: PackageFacts | None, facts: Facts, asked: AskedFor) -> str | None:
-    if package is None or package.status == "config-files" or asked.names(item.package):
+def _lost_role(
+    item: Item, package: PackageFacts | None, facts: Facts, policy: Policy, asked: AskedFor
+) -> Role | None:
+    """Return the gravest role that nobody holds any more when ``item`` is gone, and that had to stay."""
+    if package is None or package.status == "config-files":
         return None
-    for role in roles_of([item.package]):
-        if not facts.role_holders.get(role.name):
-            return f"nothing else on this machine is {role.what}; nobody asked for that"
-    return None
+    lost = [
+        role
+        for role in policy.roles
+        if role.severity is not Severity.IGNORE
+        and (role.holds(item.package) or item.package in facts.role_leavers.get(role.name, ()))
+        and not facts.role_holders.get(role.name)
+        and (role.even_if_asked or not asked.names(item.package))
+    ]
+    return min(lost, key=lambda role: role.severity is not Severity.BLOCK, default=None)
+
+
+def _role_sentence(role: Role, item: Item, asked: AskedFor) -> str:
+    unasked = "" if asked.names(item.package) else "; nobody asked for that"
+    return f"nothing else on this machine does its work ({role.name}){unasked}. {role.explanation}"
 
 
 def _mass_removal(

@@ -12,6 +12,7 @@ from aptguard.policy.explain import PathExplanation
 from aptguard.policy.model import PathRule, Place, Policy, PolicyException
 from aptguard.policy.pattern import Pattern
 from aptguard.policy.problem import PolicyProblem
+from aptguard.policy.roles import Role, TriggerRule
 from aptguard.shown import shown
 
 
@@ -34,6 +35,8 @@ def policy_as_plain(policy: Policy) -> dict[str, Any]:
             for _, check in sorted(policy.checks.items())
         ],
         "exceptions": [_exception_as_plain(exception) for exception in policy.exceptions],
+        "roles": [_role_as_plain(role) for role in policy.roles],
+        "triggers": [_trigger_as_plain(rule) for rule in policy.triggers],
         "sources": list(policy.sources),
     }
 
@@ -79,6 +82,7 @@ def explanation_as_plain(explanation: PathExplanation) -> dict[str, Any]:
             for outcome in explanation.outcomes
         ],
         "exceptions": [_exception_as_plain(exception) for exception in explanation.exceptions],
+        "roles": [_role_as_plain(role) for role in explanation.roles],
     }
 
 
@@ -98,6 +102,9 @@ def explanation_text(explanation: PathExplanation) -> str:
         lines.append(f"  {'rule' if order == 0 else 'also'} {one.rule.name} ({_weight(one.rule)}{only})")
         lines.append(f"       {one.rule.explanation}")
         lines.append(f"       {one.rule.origin}: {_pattern_text(one.pattern)}")
+    for role in explanation.roles:
+        lines.append(f"  role {role.name} ({_role_weight(role)}): {role.explanation}")
+        lines.append(f"       {role.origin}: the last package that brings this file stays unless it is named")
     for exception in explanation.exceptions:
         lines.append(
             f"  exception {exception.name}{_expiry(exception)}: {exception.reason} ({exception.origin})"
@@ -127,6 +134,19 @@ def _policy_lines(policy: Policy) -> Iterator[str]:
     yield ""
     for name, check in sorted(policy.checks.items()):
         yield f"check {name}: {check.severity.value}  ({check.origin})"
+    for role in policy.roles:
+        yield ""
+        yield f"role {role.name}: {_role_weight(role)}  ({role.origin})"
+        yield f"  {role.explanation}"
+        yield f"  packages: {', '.join(role.packages)}"
+        yield from (f"  {path}" for path in role.paths)
+        yield from (f"  overrides {origin}" for origin in role.overrides)
+    for known in policy.triggers:
+        yield ""
+        yield f"trigger {known.name}: {'rehearsed' if known.rehearse else 'left out'}  ({known.origin})"
+        yield f"  {known.explanation}"
+        yield f"  packages: {', '.join(known.packages)}"
+        yield from (f"  overrides {origin}" for origin in known.overrides)
     for exception in policy.exceptions:
         yield ""
         yield f"exception {exception.name}{_expiry(exception)}  ({exception.origin})"
@@ -147,6 +167,12 @@ def _weight(rule: PathRule) -> str:
     if rule.place in (Place.OWN, Place.SHARED_STATE):
         return str(rule.place.value)
     return f"{rule.place.value}, {rule.severity.value}"
+
+
+def _role_weight(role: Role) -> str:
+    if role.severity.value == "ignore":
+        return "switched off"
+    return f"{role.severity.value}, even if asked" if role.even_if_asked else role.severity.value
 
 
 def _pattern_text(pattern: Pattern) -> str:
@@ -177,6 +203,30 @@ def _rule_as_plain(rule: PathRule) -> dict[str, Any]:
         "real_places": _real_places(rule.patterns),
         "severity": rule.severity.value,
         "changes": sorted(rule.changes),
+        "because": rule.explanation,
+        "origin": rule.origin,
+        "overrides": list(rule.overrides),
+    }
+
+
+def _role_as_plain(role: Role) -> dict[str, Any]:
+    return {
+        "name": role.name,
+        "packages": list(role.packages),
+        "paths": [shown(path) for path in role.paths],
+        "severity": role.severity.value,
+        "even_if_asked": role.even_if_asked,
+        "because": role.explanation,
+        "origin": role.origin,
+        "overrides": list(role.overrides),
+    }
+
+
+def _trigger_as_plain(rule: TriggerRule) -> dict[str, Any]:
+    return {
+        "name": rule.name,
+        "packages": list(rule.packages),
+        "rehearse": rule.rehearse,
         "because": rule.explanation,
         "origin": rule.origin,
         "overrides": list(rule.overrides),

@@ -13,6 +13,7 @@ from aptguard.policy.finding import Severity
 from aptguard.policy.model import PathRule, Place, Policy, PolicyException
 from aptguard.policy.pattern import Pattern
 from aptguard.policy.precedence import RuleBook, rank
+from aptguard.policy.roles import Role
 
 ACTS: tuple[tuple[str, Kind], ...] = (
     ("deleted", Kind.DELETED),
@@ -47,12 +48,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class PathExplanation:
-    """All that the policy says of ``path``; ``rules`` in order of precedence."""
+    """All that is said of ``path``: ``rules`` in order of precedence, ``roles`` it stands for."""
 
     path: bytes
     rules: tuple[MatchingRule, ...]
     outcomes: tuple[Outcome, ...]
     exceptions: tuple[PolicyException, ...] = ()
+    roles: tuple[Role, ...] = ()
 
     @property
     def protected(self) -> bool:
@@ -88,7 +90,9 @@ def explain_path(policy: Policy, path: bytes, packages: Iterable[str] = ()) -> P
     rules = tuple(found)
     exceptions = tuple(one for one in policy.exceptions if _concerns(one, path, names, rules, policy))
     outcomes = tuple(_outcome(act, kind, rules, policy) for act, kind in ACTS)
-    return PathExplanation(path, rules, outcomes, exceptions)
+    text = path.decode("utf-8", "surrogateescape")
+    roles = tuple(role for role in policy.roles if text in role.paths)
+    return PathExplanation(path, rules, outcomes, exceptions, roles)
 
 
 def _for_some_package(policy: Policy, path: bytes) -> Iterable[MatchingRule]:

@@ -85,7 +85,7 @@ class Facts:
     ``mount_points`` are the mount points among the directories above unlisted changed paths.
     ``emptied`` are directories that stay, but lose everything in them that no package lists.
     ``role_holders`` maps each role (aptguard.policy.roles) of a package that is taken away to the packages
-    that hold it afterwards.
+    that hold it afterwards, ``role_leavers`` to those that go.
     ``own_accounts`` are the vanishing accounts and groups that scripts of the transaction name.
     ``declared_accounts`` are the accounts that sysusers.d(5) declares. ``problems`` is what could not be
     found out; one of these forbids ``allow``.
@@ -111,5 +111,6 @@ class Facts:
     mount_points: frozenset[bytes] = frozenset()
     emptied: frozenset[bytes] = frozenset()
     role_holders: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    role_leavers: dict[str, tuple[str, ...]] = field(default_factory=dict)
     running_kernel: str = ""
     problems: tuple[Unknown, ...] = ()

@@ -5,12 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from aptguard.policy.checks import DEFAULT_CHECKS
-from aptguard.policy.interpret import Amendment, PolicyPart
+from aptguard.policy.interpret import PolicyPart
 from aptguard.policy.model import PathRule, Policy, PolicyException
 from aptguard.policy.precedence import rank
 from aptguard.policy.problem import Gravity, PolicyProblem, one_of
+from aptguard.policy.reading import Amendment
+from aptguard.policy.role_tables import amended_role, amended_trigger
+from aptguard.policy.roles import Role, TriggerRule
 
 
 def merge(parts: Sequence[PolicyPart]) -> tuple[Policy, tuple[PolicyProblem, ...]]:
@@ -23,19 +27,19 @@ def merge(parts: Sequence[PolicyPart]) -> tuple[Policy, tuple[PolicyProblem, ...
     earlier one of its name; naming a rule that does not exist is a warning, since it allows nothing.
     """
     rules: dict[str, PathRule] = {}
+    roles: dict[str, Role] = {}
+    triggers: dict[str, TriggerRule] = {}
     exceptions: dict[str, tuple[PolicyException, PolicyPart]] = {}
     policy = Policy(checks=dict(DEFAULT_CHECKS))
     problems: list[PolicyProblem] = []
     for part in parts:
         policy = _with_settings(policy, part)
-        for rule in part.rules:
-            earlier = rules.get(rule.name)
-            if isinstance(rule, PathRule):
-                rules[rule.name] = rule if earlier is None else replace(rule, overrides=_origins(earlier))
-            elif earlier is not None:
-                rules[rule.name] = _amended(earlier, rule)
-            else:
-                problems.append(_nothing_to_amend(part, rule, rules))
+        for written, kept, amended in (
+            (part.rules, rules, _amended),
+            (part.roles, roles, amended_role),
+            (part.triggers, triggers, amended_trigger),
+        ):
+            problems += _lay_over(part, written, kept, amended)
         for check in part.checks:
             before = policy.checks[check.name]
             policy.checks[check.name] = replace(
@@ -46,13 +50,15 @@ def merge(parts: Sequence[PolicyPart]) -> tuple[Policy, tuple[PolicyProblem, ...
             )
         for exception in part.exceptions:
             exceptions[exception.name] = (exception, part)
-    known = {*rules, *policy.checks}
+    known = {*rules, *roles, *policy.checks}
     for exception, part in exceptions.values():
         problems += _unknown_rules(exception, part, known)
     merged = replace(
         policy,
         path_rules=tuple(sorted(rules.values(), key=rank)),
         exceptions=tuple(exception for exception, _ in exceptions.values()),
+        roles=tuple(roles.values()),
+        triggers=tuple(triggers.values()),
         sources=tuple(part.file.path for part in parts),
     )
     return merged, tuple(problems)
@@ -77,7 +83,21 @@ def _with_settings(policy: Policy, part: PolicyPart) -> Policy:
     )
 
 
-def _origins(rule: PathRule) -> tuple[str, ...]:
+def _lay_over(part: PolicyPart, written: Any, kept: dict[str, Any], amended: Any) -> list[PolicyProblem]:
+    """Put what a file has ``written`` over what earlier ones had; return what has nothing to change."""
+    problems = []
+    for one in written:
+        earlier = kept.get(one.name)
+        if not isinstance(one, Amendment):
+            kept[one.name] = one if earlier is None else replace(one, overrides=_origins(earlier))
+        elif earlier is not None:
+            kept[one.name] = amended(earlier, one)
+        else:
+            problems.append(_nothing_to_amend(part, one, kept))
+    return problems
+
+
+def _origins(rule: Any) -> tuple[str, ...]:
     return (*rule.overrides, rule.origin)
 
 
@@ -92,12 +112,13 @@ def _amended(rule: PathRule, amendment: Amendment) -> PathRule:
     )
 
 
-def _nothing_to_amend(part: PolicyPart, amendment: Amendment, rules: dict[str, PathRule]) -> PolicyProblem:
+def _nothing_to_amend(part: PolicyPart, amendment: Amendment, rules: dict[str, Any]) -> PolicyProblem:
+    kind = str(amendment.location[0])
+    needed = "place, paths and because" if kind == "rule" else "packages and because"
     return part.problem_at(
         amendment.location,
-        "no earlier file has a rule of this name to change",
-        (one_of(amendment.name, rules) if rules else "check the name")
-        + ", or add place, paths and because for a new rule",
+        f"no earlier file has a {kind} of this name to change",
+        (one_of(amendment.name, rules) if rules else "check the name") + f", or add {needed} for a new one",
     )
 
 

@@ -8,6 +8,7 @@ from enum import Enum
 
 from aptguard.policy.finding import Severity
 from aptguard.policy.pattern import Pattern
+from aptguard.policy.roles import Role, TriggerRule
 
 
 class Place(Enum):
@@ -71,6 +72,7 @@ class PolicyLimits:
     """Bounds for a rehearsal and for records; seconds, MiB, counts, days."""
 
     seconds: int = 120
+    trigger_seconds: int = 60
     upper_mib: int = 1024
     memory_mib: int = 2048
     processes: int = 1024
@@ -107,10 +109,12 @@ class Policy:
 
     mode: Mode = Mode.ENFORCE
     when_unable: WhenUnable = WhenUnable.CAUTIOUS
-    rehearse_triggers: bool = False
+    rehearse_triggers: bool = True
     path_rules: tuple[PathRule, ...] = ()
     checks: dict[str, CheckSetting] = field(default_factory=dict)
     exceptions: tuple[PolicyException, ...] = ()
     limits: PolicyLimits = field(default_factory=PolicyLimits)
     sources: tuple[str, ...] = ()
     origins: dict[str, str] = field(default_factory=dict)
+    roles: tuple[Role, ...] = ()
+    triggers: tuple[TriggerRule, ...] = ()

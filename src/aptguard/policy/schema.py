@@ -15,12 +15,14 @@ from aptguard.policy.pydantic_versions import Table, field_descriptions
 
 PATHS = 'write a list of absolute patterns, such as ["/srv/**"]'
 SENTENCE = "write one sentence in quotes"
+PACKAGES = 'write a list of package names, such as ["openssh-server", "linux-image-*"]'
 
 
 class LimitsTable(Table):
     """``[limits]``: whole numbers; ranges are in aptguard.policy.interpret."""
 
     seconds: StrictInt | None = Field(None, description="write a whole number of seconds, such as 120")
+    trigger_seconds: StrictInt | None = Field(None, description="write a whole number of seconds, such as 60")
     upper_mib: StrictInt | None = Field(None, description="write a whole number of MiB, such as 1024")
     memory_mib: StrictInt | None = Field(None, description="write a whole number of MiB, such as 2048")
     processes: StrictInt | None = Field(None, description="write a whole number, such as 1024")
@@ -64,6 +66,26 @@ class ExceptionTable(Table):
     expires: Any = Field(None, description="write a date, such as 2027-12-31")
 
 
+class RoleTable(Table):
+    """``[role.NAME]``: a role; without ``packages`` it amends an earlier one."""
+
+    packages: list[StrictStr] | None = Field(None, description=PACKAGES)
+    paths: list[StrictStr] | None = Field(
+        None, description='write a list of absolute paths without wildcards, such as ["/usr/sbin/sshd"]'
+    )
+    severity: StrictStr | None = Field(None, description='write "block", "warn" or "ignore"')
+    even_if_asked: StrictBool | None = Field(None, description="write true or false, without quotes")
+    because: StrictStr | None = Field(None, description=SENTENCE)
+
+
+class TriggerTable(Table):
+    """``[trigger.NAME]``: packages whose triggers are known; without ``packages`` it is an amendment."""
+
+    packages: list[StrictStr] | None = Field(None, description=PACKAGES)
+    rehearse: StrictBool | None = Field(None, description="write true or false, without quotes")
+    because: StrictStr | None = Field(None, description=SENTENCE)
+
+
 class PolicyTable(Table):
     """A whole file."""
 
@@ -76,9 +98,17 @@ class PolicyTable(Table):
     exception: dict[str, ExceptionTable] = Field(
         {}, description="write a table for each exception, [exception.NAME]"
     )
+    role: dict[str, RoleTable] = Field({}, description="write a table for each role, [role.NAME]")
+    trigger: dict[str, TriggerTable] = Field({}, description="write a table for each, [trigger.NAME]")
 
 
-NAMED_TABLES: dict[str, type[Table]] = {"rule": RuleTable, "check": CheckTable, "exception": ExceptionTable}
+NAMED_TABLES: dict[str, type[Table]] = {
+    "rule": RuleTable,
+    "check": CheckTable,
+    "exception": ExceptionTable,
+    "role": RoleTable,
+    "trigger": TriggerTable,
+}
 
 
 def table_at(location: tuple[str | int, ...]) -> type[Table] | None:

@@ -29,10 +29,12 @@ _REMOVE = (
 )
 
 
-def steps(transaction: Transaction, *, triggers: bool) -> tuple[Step, ...]:
+def steps(transaction: Transaction, *, triggers: bool, left_out: Iterable[str] = ()) -> tuple[Step, ...]:
     """Return the calls in order; with ``triggers`` the last one runs the pending triggers.
 
     That is apt's own last call, ``dpkg --configure --pending``; all before it carry ``--no-triggers``.
+    Where some packages are ``left_out`` (names with ``*`` and ``?``), it becomes ``dpkg --triggers-only``
+    of the others, named when it is known who waits; a package that the transaction brings is never left out.
     """
     options = _options(transaction)
     quiet = (DPKG, *options, b"--no-triggers")
@@ -47,8 +49,19 @@ def steps(transaction: Transaction, *, triggers: bool) -> tuple[Step, ...]:
         calls.append(_set_selections(options, selections))
         calls.append(Step((*quiet, b"--force-depends", b"--abort-after=1", b"--purge", b"--pending")))
     if triggers:
-        calls.append(Step((DPKG, *options, b"--configure", b"--pending"), triggers=True))
+        calls.append(_triggers(transaction, options, tuple(left_out)))
     return tuple(calls)
+
+
+def _triggers(transaction: Transaction, options: tuple[bytes, ...], left_out: tuple[str, ...]) -> Step:
+    if not left_out:
+        return Step((DPKG, *options, b"--configure", b"--pending"), triggers=True)
+    return Step(
+        (DPKG, *options, b"--triggers-only"),
+        triggers=True,
+        left_out=tuple(name.encode() for name in left_out),
+        brought=tuple(item.package.encode() for item in transaction.items if not item.action.takes_away),
+    )
 
 
 def _options(transaction: Transaction) -> tuple[bytes, ...]:
