@@ -12,6 +12,7 @@ import glob
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -19,11 +20,11 @@ PROJECT = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [os.path.join(PROJECT, "src"), os.path.dirname(HERE)]
 
 from corpus import results  # noqa: E402
-from corpus.results import Result  # noqa: E402
+from corpus.results import Result, Step  # noqa: E402
 from corpus.trial import download, machine_tree, try_package  # noqa: E402
-from testbed.trees import Tree  # noqa: E402
 
-_AT_ONCE = 20  # packages that are downloaded together
+_AT_ONCE = 10  # packages that are downloaded together
+STOP = "/tmp/aptguard-corpus-stop"  # while it stands, no further package is begun
 
 
 def main() -> int:
@@ -36,21 +37,17 @@ def main() -> int:
     parser.add_argument("--again", action="store_true", help="try packages again that have a result")
     parser.add_argument("--record", action="store_true", help="keep what each judgement was made from")
     parser.add_argument("--deb", help="aptguard's package (build/aptguard_*_all.deb)")
+    parser.add_argument("--build", default="", help="the commit that package was built from (the checkout's)")
+    parser.add_argument("--triggers", action="store_true", help="rehearse triggers too; not the default")
     parser.add_argument("--report-only", action="store_true")
     arguments = parser.parse_args()
+    arguments.build = arguments.build or _commit()
     directory = os.path.join(arguments.results, arguments.debian)
     os.makedirs(directory, exist_ok=True)
     if not arguments.report_only:
         packages = arguments.packages or listed()
         left = [one for one in packages if arguments.again or not os.path.exists(f"{directory}/{one}.json")]
-        tree = machine_tree(arguments.debian, arguments.deb or built())
-        recordings = os.path.join(directory, "recordings") if arguments.record else None
-        if recordings:
-            os.makedirs(recordings, exist_ok=True)
-        for start in range(0, len(left), _AT_ONCE):
-            _try_all(
-                left[start : start + _AT_ONCE], arguments.debian, tree, directory, recordings, arguments.jobs
-            )
+        _try_all(left, directory, arguments)
     return _report(arguments.results)
 
 
@@ -58,6 +55,11 @@ def listed() -> list[str]:
     """Return the names in packages.txt."""
     with open(os.path.join(HERE, "packages.txt"), encoding="ascii") as file:
         return [line.strip() for line in file if line.strip() and not line.startswith("#")]
+
+
+def _commit() -> str:
+    asked = ["git", "-C", PROJECT, "rev-parse", "--short", "HEAD"]
+    return subprocess.run(asked, check=False, capture_output=True, text=True).stdout.strip()
 
 
 def built() -> str:
@@ -68,23 +70,48 @@ def built() -> str:
     return os.path.join(PROJECT, made.stdout.strip().splitlines()[-1])
 
 
-def _try_all(
-    packages: list[str], version: str, tree: Tree, directory: str, recordings: str | None, jobs: int
-) -> None:
-    problems = download(version, tree, packages)
-    for package, problem in problems.items():
-        results.write(f"{directory}/{package}.json", Result(package, version, problem))
-    with ThreadPoolExecutor(jobs) as pool:
-        futures = [
-            pool.submit(try_package, package, version, tree, recordings)
-            for package in packages
-            if package not in problems
-        ]
+def _try_all(packages: list[str], directory: str, arguments: argparse.Namespace) -> None:
+    version = arguments.debian
+    tree = machine_tree(version, arguments.deb or built(), sorted({*listed(), *packages}))
+    recordings = os.path.join(directory, "recordings") if arguments.record else None
+    if recordings:
+        os.makedirs(recordings, exist_ok=True)
+
+    def one(package: str, older: bool) -> None:
+        if os.path.exists(STOP):
+            return
+        result = try_package(
+            package, version, tree, older=older, triggers=arguments.triggers, keep=recordings
+        )
+        result.build, result.day = arguments.build, time.strftime("%Y-%m-%d")
+        results.write(f"{directory}/{package}.json", result)
+        told = " ".join(_told(step) for step in result.steps)
+        print(f"{package:24} {told} {result.seconds:.0f}s {result.problem[:200]}", flush=True)
+
+    def fetch(batch: list[str]) -> tuple[dict[str, str], set[str]]:
+        return ({}, set()) if os.path.exists(STOP) else download(version, tree, batch)
+
+    batches = [packages[start : start + _AT_ONCE] for start in range(0, len(packages), _AT_ONCE)]
+    with ThreadPoolExecutor(1) as fetcher, ThreadPoolExecutor(arguments.jobs) as pool:
+        # The archives of the next packages come while those at hand are tried.
+        fetched = [fetcher.submit(fetch, batch) for batch in batches]
+        futures = []
+        for batch, archives in zip(batches, fetched, strict=True):
+            problems, older = archives.result()
+            for package in batch:
+                if package in problems:
+                    results.write(f"{directory}/{package}.json", Result(package, version, problems[package]))
+                else:
+                    futures.append(pool.submit(one, package, package in older))
         for future in as_completed(futures):
-            result = future.result()
-            results.write(f"{directory}/{result.package}.json", result)
-            verdicts = " ".join(step.verdict or f"exit{step.exit}" for step in result.steps)
-            print(f"{result.package:30} {verdicts} {result.seconds:.0f}s {result.problem}", flush=True)
+            future.result()
+
+
+def _told(step: Step) -> str:
+    if step.fidelity is None:
+        return step.verdict or f"exit{step.exit}"
+    missed, invented = len(step.fidelity["missed"]), len(step.fidelity["invented"])
+    return f"{step.verdict or f'exit{step.exit}'}({step.fidelity['agreed']}-{missed}+{invented})"
 
 
 def _report(directory: str) -> int:

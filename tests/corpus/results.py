@@ -24,6 +24,9 @@ class Step:
     unknowns: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
     said: str = ""
+    fidelity: dict[str, Any] | None = None  # asdict of fidelity.Fidelity, of a purge
+    scripts: list[str] = field(default_factory=list)  # maintainer scripts that the rehearsal of a purge ran
+    purged: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -35,6 +38,8 @@ class Result:
     problem: str = ""
     steps: list[Step] = field(default_factory=list)
     seconds: float = 0.0
+    build: str = ""  # the commit that the guard was built from
+    day: str = ""
 
     @property
     def rules(self) -> dict[str, list[str]]:

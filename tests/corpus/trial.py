@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tries one package on a booted machine of its own: install, purge, and purge of what it brought along."""
+"""Tries one package on a booted machine of its own: it comes, is upgraded, goes with what it brought along.
+
+Where the archive has an older version, that comes first. Each purge is compared with its rehearsal, path by
+path. A package with typical data comes and goes a second time, with that data.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +11,34 @@ import gzip
 import hashlib
 import os
 import shutil
+import subprocess
 import tempfile
 import time
+from dataclasses import asdict
 
 from aptguard.ledger.store import Ledger
 from aptguard.report.model import Report
 from aptguard.shown import shown
 from corpus.data import TYPICAL_DATA
+from corpus.fidelity import compare, recording_of
+from corpus.package_lists import shorten
 from corpus.results import Result, Step
+from corpus.witness import happened, listing
 from testbed import cache
 from testbed.guest import Container, Guest, GuestError
 from testbed.server import install_aptguard
-from testbed.trees import Tree, base_tree
+from testbed.trees import CODENAMES, Tree, base_tree
 
 STATE = "/var/lib/aptguard"
 APT = "apt-get -q -y --no-install-recommends -o Dpkg::Use-Pty=0"
 ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive"}
+RECORDINGS = f"{STATE}/recordings"
+TRIGGERS = "/etc/aptguard/policy.d/50-triggers.toml"
+_LONGEST = 400  # seconds of one run of apt
 
 
-def machine_tree(version: str, deb: str) -> Tree:
-    """Return the tree of a machine with aptguard on it and fresh lists of the archive."""
+def machine_tree(version: str, deb: str, packages: list[str]) -> Tree:
+    """Return the tree of a machine with aptguard on it and lists of the archive that have ``packages``."""
     base = base_tree(version)
     with open(deb, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -36,29 +48,60 @@ def machine_tree(version: str, deb: str) -> Tree:
         with Guest(version, tree=base, upper=directory) as machine:
             machine.run(["apt-get", "-q", "update"], timeout=300)
             install_aptguard(machine, deb)
+            there = machine.run(["dpkg-query", "-W", "-f", "${Package}\\n"]).stdout.split()
+            shorten(machine.path("/var/lib/apt/lists"), [*there, *packages])
+            machine.run(["apt-get", "check"])
             # The machine is in memory and gone in a minute: there is nothing to sync.
             machine.write("/etc/dpkg/dpkg.cfg.d/testbed", "force-unsafe-io\n")
             machine.write("/etc/machine-id", "")
             machine.shut_down()
 
-    name = f"{version}-{cache.key(base, digest)}"
+    name = f"{version}-{cache.key(base, digest, *packages)}"
     return Tree(version, (cache.made_once("corpus", name, make), base))
 
 
-def download(version: str, tree: Tree, packages: list[str]) -> dict[str, str]:
-    """Have the archives of ``packages`` in the cache; return what apt said where it could not get them."""
-    problems = {}
+def download(version: str, tree: Tree, packages: list[str]) -> tuple[dict[str, str], set[str]]:
+    """Have the archives of ``packages`` in the cache.
+
+    Return what apt said where it could not get them, and the packages that have an older version.
+    """
+    problems, older = {}, set()
     with Container(version, tree=tree) as machine:
         for package in packages:
             command = f"{APT} --download-only install {package}"
             done = machine.run(command, timeout=600, check=False, env={**ENVIRONMENT, "APTGUARD": ""})
             if done.returncode != 0:
                 problems[package] = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "?"
-    return problems
+                continue
+            listed = machine.run(["apt-cache", "madison", package], check=False).stdout
+            if len({line.split("|")[1].strip() for line in listed.splitlines() if line.count("|") == 2}) > 1:
+                command = f"{APT} --download-only {_older(version, package)}"
+                done = machine.run(command, timeout=600, check=False, env={**ENVIRONMENT, "APTGUARD": ""})
+                if done.returncode == 0:
+                    older.add(package)
+    return problems, older
 
 
-def try_package(package: str, version: str, tree: Tree, recordings: str | None = None) -> Result:
-    """Return what the guard said of ``package``; nothing is blocked, all is judged."""
+def _older(version: str, package: str) -> str:
+    """The arguments that install what the suite had before its updates (apt_preferences(5): -t)."""
+    return f"-t {CODENAMES[version]} install {package}"
+
+
+def try_package(
+    package: str,
+    version: str,
+    tree: Tree,
+    *,
+    older: bool = False,
+    triggers: bool = False,
+    keep: str | None = None,
+) -> Result:
+    """Return what the guard said of ``package``; nothing is blocked, all is judged.
+
+    :param older: start with the older version of the archive, then upgrade.
+    :param triggers: have triggers rehearsed too, which is not the default.
+    :param keep: a directory for what each judgement was made from.
+    """
     start = time.monotonic()
     result = Result(package, version)
     try:
@@ -66,33 +109,53 @@ def try_package(package: str, version: str, tree: Tree, recordings: str | None =
             machine.run(
                 ["aptguard", "pause", "--for", "1d", "--reason", "the corpus judges, it does not stop"]
             )
-            if recordings:
-                machine.run(f"install -d -m 700 {STATE}/recordings")
-            _steps(machine, package, result)
+            machine.run(f"install -d -m 700 {RECORDINGS}")
+            if triggers:
+                machine.write(TRIGGERS, "rehearse_triggers = true\n")
+            _steps(machine, package, result, older=older)
             _judged(machine, result)
-            if recordings:
-                _keep_recordings(machine, package, recordings)
-    except (GuestError, OSError, TimeoutError) as error:
+            if keep:
+                _keep_recordings(machine, package, keep)
+    except (GuestError, OSError, TimeoutError, subprocess.TimeoutExpired) as error:
         result.problem = shown(str(error))[-600:]
     result.seconds = round(time.monotonic() - start, 1)
     return result
 
 
-def _steps(machine: Guest, package: str, result: Result) -> None:
-    _step(machine, result, f"{APT} install {package}")
-    if result.steps[-1].exit != 0 and "Unable to locate" in result.steps[-1].said:
-        result.problem = "not in the archive"
+def _steps(machine: Guest, package: str, result: Result, *, older: bool) -> None:
+    if older:
+        _step(machine, result, f"{APT} {_older(result.debian, package)}")
+        _step(machine, result, f"{APT} dist-upgrade")
+    else:
+        _step(machine, result, f"{APT} install {package}")
+    if result.steps[0].exit != 0:
+        result.problem = f"it cannot be installed: {result.steps[0].said[-400:]}"
         return
+    _purge(machine, result, package)
     if package in TYPICAL_DATA:
+        _step(machine, result, f"{APT} install {package}")
         machine.run(TYPICAL_DATA[package], check=False)
-    _step(machine, result, f"aptguard check remove {package}")
-    _step(machine, result, f"{APT} purge {package}")
-    _step(machine, result, f"{APT} autoremove --purge")
+        _purge(machine, result, package)
+
+
+def _purge(machine: Guest, result: Result, package: str) -> None:
+    """Purge ``package`` with what it had brought along, and compare that with its rehearsal."""
+    upper, below = machine.upper()
+    before = listing(upper, below)
+    known = set(os.listdir(machine.path(RECORDINGS)))
+    _step(machine, result, f"{APT} purge --autoremove {package}")
+    after = listing(upper, below, before)
+    recording = recording_of(machine.path(RECORDINGS), known)
+    step = result.steps[-1]
+    step.fidelity = asdict(compare(recording, happened(before, after), after))
+    if recording is not None:
+        step.scripts = sorted({f"{run.package} {run.script}" for run in recording.result.scripts})
+        step.purged = [item.package for item in recording.transaction.items]
 
 
 def _step(machine: Guest, result: Result, command: str) -> None:
     start = time.monotonic()
-    done = machine.run(command.split(), timeout=600, check=False, env=ENVIRONMENT)
+    done = machine.run(command.split(), timeout=_LONGEST, check=False, env=ENVIRONMENT)
     said = "" if done.returncode == 0 else (done.stdout + done.stderr)[-1500:]
     result.steps.append(
         Step(command, done.returncode, seconds=round(time.monotonic() - start, 1), said=shown(said))
@@ -127,7 +190,7 @@ def _is_of(report: Report, step: Step) -> bool:
     if step.command.startswith("aptguard check"):
         return report.transaction.frontend == "aptguard check"
     asked = report.transaction.command_line or ""
-    words = ("autoremove", "install", "purge")
+    words = ("dist-upgrade", "install", "purge")
     mine = next((word for word in words if f" {word}" in step.command), "")
     return report.transaction.frontend != "aptguard check" and f" {mine}" in f" {asked}"
 

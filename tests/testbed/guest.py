@@ -150,6 +150,13 @@ class Container:
         """
         return f"/proc/{self.leader}/root/{path.lstrip('/')}"
 
+    def upper(self) -> tuple[str, tuple[str, ...]]:
+        """Return where the host sees all that was written on the guest's disk, and the layers below it."""
+        assert self._unshare is not None
+        holder = _children(self._unshare.pid)[0]
+        below = as_tree(self.version, self._tree).layers
+        return f"/proc/{holder}/root{self._upper or cache.cache_directory('mount-point') + '/upper'}", below
+
     def copy_in(self, source: str | os.PathLike[str], destination: str) -> str:
         """Copy a file or directory of the host into the guest and return ``destination``."""
         target = self.path(destination)

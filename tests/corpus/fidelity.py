@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the rehearsal said would change against what the real run then changed, path by path."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from aptguard.changes.model import Change
+from aptguard.guard.recording import Recording, read_recording
+from aptguard.shown import shown
+from corpus.witness import Entry, Happened, Listing
+
+_MOST_KEPT = 400  # disagreements that are kept by name, of one run
+
+
+class Rule(NamedTuple):
+    """Paths that are not compared, or whose disagreement has a known cause, with the reason."""
+
+    name: str
+    patterns: tuple[str, ...]
+    reason: str
+
+
+# Neither side counts these: they are not done by dpkg's calls, which are what is rehearsed.
+NOT_COMPARED = (
+    Rule(
+        "apt",
+        (
+            "/var/lib/apt",
+            "/var/lib/apt/*",
+            "/var/cache/apt",
+            "/var/cache/apt/*",
+            "/var/log/apt",
+            "/var/log/apt/*",
+        ),
+        "apt writes its own marks, caches and logs before and after the calls of dpkg",
+    ),
+    Rule(
+        "guard",
+        ("/var/lib/aptguard", "/var/lib/aptguard/*"),
+        "the guard records its judgement between the two looks",
+    ),
+    Rule("journal", ("/var/log/journal", "/var/log/journal/*"), "the running machine's journal"),
+    Rule("timers", ("/var/lib/systemd/timers/*", "/var/lib/systemd/random-seed"), "stamps of PID 1"),
+    Rule(
+        "memory",
+        (
+            "/run",
+            "/run/*",
+            "/tmp",
+            "/tmp/*",
+            "/dev",
+            "/dev/*",
+            "/var/tmp/systemd-private-*",
+            "/proc/*",
+            "/sys/*",
+        ),
+        "file systems in memory and private directories that services bring up and take down as they start"
+        " and stop; the rehearsal records that a service would stop, it stops none",
+    ),
+)
+
+# These count as disagreements; the rule says what the cause is.
+CAUSES: tuple[Rule, ...] = ()
+
+
+@dataclass
+class Fidelity:
+    """The comparison of one run. Each list of disagreements holds ``what path`` lines, shown.
+
+    ``missed`` happened though nobody had said so; ``invented`` was said and did not happen. What the entry is
+    afterwards (type, mode, owner, group, size) is compared too where both agree that there is a change:
+    ``differs``. ``touched``: entries of which nothing but a time is different.
+    """
+
+    deletions: int = 0  # that happened
+    changes: int = 0  # that happened, deletions among them
+    agreed_deletions: int = 0
+    agreed: int = 0
+    said_deletions: int = 0
+    said: int = 0
+    missed: list[str] = field(default_factory=list)
+    invented: list[str] = field(default_factory=list)
+    differs: list[str] = field(default_factory=list)
+    touched: int = 0
+    not_compared: dict[str, int] = field(default_factory=dict)
+    problem: str = ""
+
+
+def rule_of(path: str, rules: Iterable[Rule]) -> Rule | None:
+    """Return the first rule that speaks for the path."""
+    return next(
+        (rule for rule in rules if any(fnmatch.fnmatchcase(path, one) for one in rule.patterns)), None
+    )
+
+
+def recording_of(directory: str, known: set[str]) -> Recording | None:
+    """Return the recording of the run of apt that has come into ``directory`` since ``known`` was listed.
+
+    The same transaction overwrites its recording; then it is the newest one.
+    """
+    paths = [os.path.join(directory, name) for name in os.listdir(directory)]
+    new = [path for path in paths if os.path.basename(path) not in known]
+    for path in sorted(new or paths, key=os.path.getmtime, reverse=True):
+        recording = read_recording(path)
+        if recording.transaction.frontend != "aptguard check":
+            return recording
+    return None
+
+
+def compare(recording: Recording | None, happened: Happened, after: Listing) -> Fidelity:
+    """Return how the rehearsal of one run and the run agree."""
+    if recording is None:
+        return Fidelity(problem="the run was not rehearsed")
+    result = recording.result
+    found = Fidelity(touched=len(happened.touched))
+    if not result.complete:
+        found.problem = "the rehearsal ended early"
+    elif failed := [step for step in result.steps if step.status != 0]:
+        found.problem = (
+            f"the rehearsal failed: {shown(b' '.join(failed[0].argv))[:200]} ended with {failed[0].status}"
+        )
+    left_out: dict[str, int] = {}
+    said = {change.path: change for change in result.changes}
+    real = {
+        **dict.fromkeys(happened.deleted, ("deleted", "")),
+        **dict.fromkeys(happened.created, ("created", "")),
+        **{path: ("changed", ",".join(parts)) for path, parts in happened.changed.items()},
+    }
+    for path in sorted(said.keys() | real.keys()):
+        name = os.fsdecode(path)
+        here, there = _word(said.get(path)), real.get(path, ("", ""))[0]
+        if (rule := rule_of(name, NOT_COMPARED)) is not None:
+            if here != there:
+                left_out[rule.name] = left_out.get(rule.name, 0) + 1
+            continue
+        found.said += bool(here)
+        found.said_deletions += here == "deleted"
+        found.changes += bool(there)
+        found.deletions += there == "deleted"
+        if here == there:
+            found.agreed += 1
+            found.agreed_deletions += here == "deleted"
+            if (different := _differs(said[path], after.get(path))) and len(found.differs) < _MOST_KEPT:
+                found.differs.append(f"{different} {shown(path)}")
+            continue
+        if there and len(found.missed) < _MOST_KEPT:
+            kinds = real[path][1]
+            found.missed.append(
+                f"{there}{f'({kinds})' if kinds else ''} {shown(path)}{f' (said: {here})' if here else ''}"
+            )
+        if here and len(found.invented) < _MOST_KEPT:
+            kinds = ",".join(sorted(kind.value for kind in said[path].kinds)) if here == "changed" else ""
+            found.invented.append(
+                f"{here}{f'({kinds})' if kinds else ''} {shown(path)}{f' (was: {there})' if there else ''}"
+            )
+    found.not_compared = left_out
+    return found
+
+
+def _word(change: Change | None) -> str:
+    if change is None:
+        return ""
+    if change.deleted:
+        return "deleted"
+    return "created" if change.created else "changed"
+
+
+def _differs(change: Change, entry: Entry | None) -> str:
+    """Return in what the entry is not as the rehearsal had it, empty if in nothing."""
+    node = change.after
+    if node is None or entry is None:
+        return ""
+    pairs = [
+        ("type", node.type.value, entry.kind),
+        ("mode", node.mode & 0o7777, entry.mode),
+        ("uid", node.uid, entry.uid),
+        ("gid", node.gid, entry.gid),
+    ]
+    if entry.kind == "file":
+        pairs.append(("size", node.size, entry.size))
+    return ",".join(name for name, one, other in pairs if one != other)
