@@ -18,7 +18,7 @@ _POSTRM = """
 . /usr/share/debconf/confmodule
 {before}
 db_get toy/purge_data
-if [ "$RET" = true ]; then rm -rf /var/lib/toy; fi
+if [ "$RET" = true ]; then rm -rf {data}; fi
 db_purge
 """
 # postgresql-15 sets its answer before it asks; mariadb-server only asks; slapd has asked long ago.
@@ -31,14 +31,16 @@ BEFORE = {
 }
 
 
-def asking_deb(directory: str | os.PathLike[str], manner: str, *, default: bool) -> str:
-    """Build ``toy``, whose postrm deletes /var/lib/toy or not; ``manner`` is a key of BEFORE."""
+def asking_deb(
+    directory: str | os.PathLike[str], manner: str, *, default: bool, data: str = "/var/lib/toy"
+) -> str:
+    """Build ``toy``, whose postrm deletes the directory ``data`` or not; ``manner`` is a key of BEFORE."""
     return build_deb(
         directory,
         "toy",
         scripts={
             "postinst": ". /usr/share/debconf/confmodule",
-            "postrm": _POSTRM.format(before=BEFORE[manner]),
+            "postrm": _POSTRM.format(before=BEFORE[manner], data=data),
         },
         control_files={"templates": _TEMPLATES.format(default=str(default).lower())},
         depends="debconf",
