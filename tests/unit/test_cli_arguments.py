@@ -1,23 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-import argparse
-
 import pytest
 
-from aptguard.cli.arguments import duration, make_parser, options_first
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("15min", 900), ("2h", 7200), ("1d", 86400), ("30s", 30), ("5", 300), (" 3 m ", 180)],
-)
-def test_a_duration_is_read_in_its_unit(text: str, seconds: int) -> None:
-    assert duration(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "0", "-5min", "1y", "31d", "15 minutes", "9" * 30, "1e3", "٣min"])
-def test_a_time_that_is_no_time_is_refused_with_a_sentence(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match="is no duration"):
-        duration(text)
+from aptguard.cli.arguments import make_parser, options_first
 
 
 def test_a_mistyped_command_is_answered_by_the_nearest_right_word(capsys: pytest.CaptureFixture[str]) -> None:

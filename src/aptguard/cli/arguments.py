@@ -10,11 +10,9 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from aptguard import __version__
+from aptguard.cli.times import age, duration
 
 OPERATIONS = ("remove", "purge", "install", "upgrade", "full-upgrade", "autoremove")
-_DURATION = re.compile(r"([0-9]+)\s*(s|sec|m|min|h|d)?")
-_UNITS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, None: 60}
-_LONGEST_SECONDS = 30 * 86400
 _MOST_JOBS = 256
 
 
@@ -30,20 +28,6 @@ class Parser(argparse.ArgumentParser):
             hint = f"did you mean '{near[0]}'?" if near else f"it takes {', '.join(words)}."
             message = f"'{match.group(1)}' is not known; {hint}"
         self.exit(2, f"aptguard: {message} See: {self.prog} --help\n")
-
-
-def duration(text: str) -> int:
-    """Return the seconds in ``30s``, ``15min``, ``2h`` or ``1d`` (a bare number is minutes).
-
-    Raises argparse.ArgumentTypeError with a sentence.
-    """
-    match = _DURATION.fullmatch(text.strip())
-    seconds = int(match.group(1)) * _UNITS[match.group(2)] if match and len(match.group(1)) < 10 else 0
-    if not 0 < seconds <= _LONGEST_SECONDS:
-        raise argparse.ArgumentTypeError(
-            f"'{text}' is no duration between one second and 30 days; write 15min, 2h or 1d."
-        )
-    return seconds
 
 
 def job_count(text: str) -> int:
@@ -84,7 +68,7 @@ def make_parser() -> Parser:
     check.add_argument("--changes", action="store_true", help="list each changed path")
     log = _add(commands, "log", "what was judged, newest first", "aptguard log --verdict block")
     log.add_argument("-n", type=int, default=20, dest="limit", metavar="N", help="at most N (20)")
-    log.add_argument("--since", type=duration, metavar="TIME", help="only the last TIME (2h, 7d)")
+    log.add_argument("--since", type=age, metavar="TIME", help="since TIME (2h, 7d, yesterday, 2026-01-31)")
     log.add_argument(
         "--verdict", choices=("allow", "block", "unknown"), metavar="V", help="allow, block, unknown"
     )

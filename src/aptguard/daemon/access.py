@@ -50,7 +50,7 @@ class Access:
     def worth_recording(self, peer: Peer) -> bool:
         """Whether a refusal of ``peer`` is to be logged: one of each user in a minute.
 
-        journald drops what a unit says too fast (journald.conf(5), RateLimitBurst=), and that would be alerts.
+        journald drops what a unit says too fast (journald.conf(5), RateLimitBurst=): alerts would be lost.
         """
         now = time.monotonic()
         last = self._refused.get(peer.uid)

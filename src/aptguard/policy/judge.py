@@ -21,8 +21,8 @@ from aptguard.policy.grouping import group, together, worst_first
 from aptguard.policy.model import Policy
 from aptguard.policy.stop import stop_prefixes
 from aptguard.policy.violation import Violation
+from aptguard.rehearsal.failure import describe_failure
 from aptguard.rehearsal.model import RehearsalResult, Unknown
-from aptguard.shown import shown
 from aptguard.transaction.model import Transaction
 
 __all__ = ["dormant_dangers", "judge", "stop_prefixes"]
@@ -69,14 +69,15 @@ def _verdict(findings: Iterable[Finding], unknowns: tuple[Unknown, ...]) -> Verd
 
 def _unfinished(transaction: Transaction, result: RehearsalResult) -> Iterator[Unknown]:
     """Yield why the rehearsal does not show the whole transaction, where its own unknowns do not say so."""
-    if not result.complete:
-        yield Unknown("the rehearsal", "it was cut off before its end")
     if transaction.items and not result.steps:
         yield Unknown("the rehearsal", "not one call of dpkg was made")
-    for step in result.steps:
-        command = " ".join(shown(word) for word in step.argv[:4])
-        if step.status is None:
-            yield Unknown(f"the step '{command}'", "it was not carried out to its end")
-        elif step.status != 0:
-            how = f"status {step.status}" if step.status > 0 else f"signal {-step.status}"
-            yield Unknown(f"the step '{command}'", f"it failed with {how}, so what it would do is not known")
+    elif left := sum(step.status is None for step in result.steps):
+        calls = "call" if len(result.steps) == 1 else "calls"
+        reason = f"{left} of {len(result.steps)} {calls} of dpkg were not carried out to the end"
+        yield Unknown("the rest of the transaction", reason)
+    elif not result.complete and not result.unknowns:
+        yield Unknown("the rehearsal", "it was cut off before its end")
+    if not result.unknowns:
+        for step in result.steps:
+            if step.status:
+                yield describe_failure(step.argv, step.status, b"")

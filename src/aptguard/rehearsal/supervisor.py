@@ -21,6 +21,7 @@ from aptguard.changes.model import Change
 from aptguard.rehearsal import harvest, linux
 from aptguard.rehearsal.bounds import for_machine, memory_exhausted, read_memory, room_exhausted
 from aptguard.rehearsal.channel import channel, receive, send
+from aptguard.rehearsal.failure import describe_failure
 from aptguard.rehearsal.meanwhile import changed_files, changed_mounts, moment
 from aptguard.rehearsal.model import (
     Effect,
@@ -38,6 +39,7 @@ from aptguard.shown import shown
 _TICK_SECONDS = 0.02
 _TICKS_TO_MEMORY = 5
 _GRACE_SECONDS = 5.0  # for the init process to kill what runs and to say so
+_LAST_WORDS_BYTES = 4096  # of a call that failed
 _FLOOD = 64  # times limits.output_bytes
 
 Progress = Callable[[str], None]
@@ -230,14 +232,8 @@ class Supervisor:
             self._notes.append(f"the triggers of {names} were not rehearsed: the policy knows what they do")
         if message["status"] != 0:
             self._take_output()
-            tail = bytes(self._output[-600:]).strip().replace(b"\n", b" | ")
-            how = (
-                f"exit {message['status']}"
-                if message["status"] > 0
-                else f"killed by signal {-message['status']}"
-            )
-            action = b" ".join(step.argv[:12])[:200]
-            self._unknowns.append(Unknown(f"rehearsal of {shown(action)} failed", f"{how}: {shown(tail)}"))
+            tail = bytes(self._output[-_LAST_WORDS_BYTES:])
+            self._unknowns.append(describe_failure(step.argv, message["status"], tail))
 
     def _take_quiet(self, message: dict[str, Any]) -> None:
         self._quiet = True
