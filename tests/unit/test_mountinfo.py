@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from aptguard.rehearsal.mount_plan import Cover, MountPlan, other_names, plan_mounts
+from aptguard.rehearsal.mount_plan import Cover, MountPlan, needs_a_server, other_names, plan_mounts
 from aptguard.rehearsal.mountinfo import Mount, is_below, read_mountinfo, visible_mounts
 
 ROOT = b"27 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n"
@@ -74,8 +74,9 @@ def test_below_means_at_or_below() -> None:
         (b"squashfs", b"ro", Cover.OVERLAY),
         (b"a-new-one", b"rw", Cover.OVERLAY),
         (b"vfat", b"rw", Cover.COPY),
-        (b"nfs4", b"rw", Cover.READ_ONLY),
-        (b"fuse.sshfs", b"rw,user_id=0,allow_other", Cover.READ_ONLY),
+        (b"nfs4", b"rw", Cover.OVERLAY),
+        (b"fuse.sshfs", b"rw,user_id=1000,allow_other", Cover.OVERLAY),
+        (b"fuseblk", b"rw,user_id=0", Cover.OVERLAY),
         (b"fuse.portal", b"rw,user_id=1000", Cover.UNCOVERED),
         (b"autofs", b"rw", Cover.UNCOVERED),
         (b"nsfs", b"rw", Cover.REPLACED),
@@ -115,9 +116,33 @@ def test_a_file_from_elsewhere_is_copied() -> None:
 
 
 def test_the_plan_describes_itself_on_one_line_each() -> None:
-    text = plan(rb"30 27 0:30 / /srv/a\012b rw - nfs4 h:/x rw").describe()
+    text = plan(rb"30 27 0:30 / /srv/a\012b rw - autofs h:/x rw").describe()
     assert len(text.splitlines()) == 2
-    assert "network" in text
+    assert "automount" in text
+
+
+def test_what_does_not_answer_is_not_covered_with_all_below() -> None:
+    found = plan_mounts(
+        mounts(b"30 27 0:30 / /srv/x rw - nfs4 h:/x rw", b"31 30 0:31 / /srv/x/y rw - tmpfs y rw"),
+        frozenset(),
+        {b"/srv/x": "it is away"},
+    )
+    assert [planned.cover for planned in found.mounts] == [Cover.OVERLAY, Cover.UNCOVERED, Cover.BELOW]
+    assert found.mounts[1].reason == "it is away"
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "needs"),
+    [
+        (b"nfs4", b"rw", True),
+        (b"fuse.sshfs", b"rw,user_id=0", True),
+        (b"fuse.portal", b"rw,user_id=1000", False),
+        (b"ext4", b"rw", False),
+        (b"autofs", b"rw", False),
+    ],
+)
+def test_what_may_wait_for_a_server_is_asked_first(kind: bytes, options: bytes, needs: bool) -> None:
+    assert needs_a_server(mounts(b"30 27 0:30 / /srv/x rw - %s src %s" % (kind, options))[1]) is needs
 
 
 def test_a_path_has_the_names_that_bind_mounts_give_it() -> None:

@@ -11,6 +11,8 @@ import json
 import socket
 from typing import Any
 
+from aptguard.rehearsal.mountinfo import Mount
+
 _LARGEST = 1 << 17
 _MOST_DESCRIPTORS = 8
 
@@ -34,3 +36,15 @@ def receive(end: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
     if not isinstance(message, dict):
         raise ValueError("a message between supervisor and init is not an object")
     return message, descriptors
+
+
+def mount_in(message: dict[str, Any]) -> Mount:
+    """Return the mount that a message tells of, as far as it does."""
+    nothing: frozenset[bytes] = frozenset()
+    device, root, point = (path_in(message[key]) for key in ("device", "root", "point"))
+    return Mount(message["id"], 0, device, root, point, nothing, b"", b"", nothing)
+
+
+def path_in(text: str) -> bytes:
+    """Return the path that stands in a message."""
+    return text.encode("utf-8", "surrogateescape")

@@ -231,6 +231,15 @@ def system_call(tried: str, number: int, *arguments: ctypes.c_long | ctypes.c_ch
     return result
 
 
+def ioctl_number(kind: int, number: int, size: int = 0) -> int:
+    """Return the number of an ioctl without argument, or that writes ``size`` bytes (asm/ioctl.h)."""
+    if platform_machine().startswith(("mips", "ppc", "sparc", "alpha")):
+        direction = (4 if size else 1) << 29
+    else:
+        direction = (1 if size else 0) << 30
+    return direction | size << 16 | kind << 8 | number
+
+
 def platform_machine() -> str:
     """Return the kernel's name of the architecture (``x86_64``, ``aarch64``)."""
     return os.uname().machine

@@ -8,8 +8,10 @@ named in the plan with the reason (Documentation/filesystems/overlayfs.rst).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 
 from aptguard.rehearsal.mountinfo import Mount, is_below
 from aptguard.shown import shown
@@ -22,8 +24,9 @@ class Cover(Enum):
     ALIAS = "alias"  # a bind mount of a directory that another overlay already shows
     COPY = "overlay of a copy"  # a small file system that overlayfs refuses
     FILE = "copy of a file"
-    READ_ONLY = "read-only"
-    UNCOVERED = "uncovered"
+    READ_ONLY = "read-only"  # what an overlay was planned for and refused
+    UNCOVERED = "uncovered"  # nothing is seen of it, but who goes there is: see tripwire
+    BELOW = "below an uncovered one"
     REPLACED = "replaced"
 
 
@@ -67,55 +70,89 @@ _KERNEL = frozenset(
     b"proc sysfs cgroup cgroup2 devpts securityfs debugfs tracefs bpf pstore efivarfs configfs fusectl "
     b"binfmt_misc rpc_pipefs nsfs selinuxfs nfsd mqueue hugetlbfs".split()
 )
-_NETWORK = frozenset(b"nfs nfs4 cifs smb3 smbfs ceph afs 9p ncpfs coda glusterfs gfs2 ocfs2 lustre".split())
+# File systems that wait for a server; those in user space do too.
+_NETWORK = frozenset(
+    b"nfs nfs4 cifs smb3 smbfs ceph afs 9p ncpfs coda glusterfs gfs2 ocfs2 lustre virtiofs orangefs".split()
+)
 # overlayfs refuses them as lower: their names compare or hash in their own way (ovl_dentry_weird()).
 _REFUSED_BY_OVERLAY = frozenset(b"vfat msdos exfat ntfs ntfs3 hfs hfsplus hpfs jfs-ci".split())
 
 
-def plan_mounts(mounts: tuple[Mount, ...], files: frozenset[bytes]) -> MountPlan:
+def plan_mounts(
+    mounts: tuple[Mount, ...], files: frozenset[bytes], silent: Mapping[bytes, str] = MappingProxyType({})
+) -> MountPlan:
     """Return the plan for ``mounts``: visible ones, parents first.
 
-    ``files`` are those mount points that are no directories.
+    ``files`` are those mount points that are no directories, ``silent`` those whose server does not answer,
+    with the reason.
     """
     planned: dict[int, Planned] = {}
     covered: list[Mount] = []
+    uncovered = {
+        mount.point: reason for mount in mounts if (reason := why_uncovered(mount, silent)) is not None
+    }
     # Of two mounts of one file system the one that shows more of it gets the overlay, wherever it stands.
     for mount in sorted(mounts, key=lambda mount: (mount.point != b"/", len(mount.root))):
-        entry = _plan_one(mount, mount.point in files, covered)
+        entry = _plan_one(mount, mount.point in files, covered, uncovered)
         planned[mount.id] = entry
         if entry.cover is Cover.OVERLAY:
             covered.append(mount)
     return MountPlan(tuple(planned[mount.id] for mount in mounts))
 
 
-def _plan_one(mount: Mount, is_file: bool, covered: list[Mount]) -> Planned:
+def is_made_anew(mount: Mount) -> bool:
+    """Whether the rehearsal has one of its own there, or none: trees and file systems of the kernel's."""
+    return mount.kind in _KERNEL or any(is_below(mount.point, tree) for tree in _REPLACED_TREES)
+
+
+def needs_a_server(mount: Mount) -> bool:
+    """Whether looking at it may wait for a server, and can be done at all."""
+    if is_made_anew(mount) or _is_its_owners_alone(mount):
+        return False
+    return mount.kind in _NETWORK or _is_fuse(mount)
+
+
+def why_uncovered(mount: Mount, silent: Mapping[bytes, str]) -> str | None:
+    """Return why nothing can be seen of the file system ``mount``; None if it can."""
+    if mount.point == b"/" or is_made_anew(mount):
+        return None
+    if mount.kind == b"autofs":
+        return "it is an automount point, and what would be mounted there cannot be rehearsed"
+    if _is_its_owners_alone(mount):
+        return "it is in user space (FUSE), and only the user who mounted it may look into it"
+    return silent.get(mount.point)
+
+
+def _is_fuse(mount: Mount) -> bool:
+    return mount.kind in (b"fuse", b"fuseblk") or mount.kind.startswith((b"fuse.", b"fuseblk."))
+
+
+def _is_its_owners_alone(mount: Mount) -> bool:
+    return _is_fuse(mount) and not mount.super_options & {b"allow_other", b"user_id=0"}
+
+
+def _plan_one(mount: Mount, is_file: bool, covered: list[Mount], uncovered: Mapping[bytes, str]) -> Planned:
     def made(cover: Cover, reason: str = "", base: bytes = b"", inner: bytes = b"") -> Planned:
         return Planned(
             mount.point, cover, mount.kind, mount.id, reason, mount.read_only, base=base, inner=inner
         )
 
-    kind = mount.kind
     if mount.point == b"/":
         return made(Cover.OVERLAY)
-    if any(is_below(mount.point, tree) for tree in _REPLACED_TREES):
-        return made(Cover.REPLACED, "the rehearsal has its own")
-    if kind in _KERNEL:
-        return made(Cover.REPLACED, "it holds no files but the kernel's; an empty place in the rehearsal")
-    if kind == b"autofs":
-        return made(Cover.UNCOVERED, "an automount point: what would be mounted there cannot be rehearsed")
-    if kind in _NETWORK:
-        return made(Cover.READ_ONLY, "a network file system cannot be copied on write safely")
-    if kind == b"fuse" or kind.startswith(b"fuse."):
-        if not mount.super_options & {b"allow_other", b"user_id=0"}:
-            return made(Cover.UNCOVERED, "")
-        return made(Cover.READ_ONLY, "a file system in user space (FUSE) is not reliable below an overlay")
+    if is_made_anew(mount):
+        return made(Cover.REPLACED, "the rehearsal has its own, or an empty place")
+    above = [point for point in uncovered if is_below(mount.point, point) and point != mount.point]
+    if above:
+        return made(Cover.BELOW, f"it is reached only through {shown(above[0])}")
+    if mount.point in uncovered:
+        return made(Cover.UNCOVERED, uncovered[mount.point])
     base = _base_of(mount, covered)
     if base is not None:
         inner = mount.root[len(base.root.rstrip(b"/")) :].strip(b"/")
         return made(Cover.ALIAS, base=base.point, inner=inner)
     if is_file:
         return made(Cover.FILE)
-    if kind in _REFUSED_BY_OVERLAY:
+    if mount.kind in _REFUSED_BY_OVERLAY:
         return made(Cover.COPY)
     return made(Cover.OVERLAY)
 

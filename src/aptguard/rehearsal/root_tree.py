@@ -10,38 +10,24 @@ wants lowers that belong to the present mount namespace; descriptors from before
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import stat
-import struct
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from aptguard.changes.compare import APPEND, IMMUTABLE
-from aptguard.changes.syscalls import inode_attributes
-from aptguard.rehearsal import linux
+from aptguard.rehearsal import linux, tripwire
 from aptguard.rehearsal.bounds import SPARE_INODES
 from aptguard.rehearsal.model import Limits, Unknown
-from aptguard.rehearsal.mount_plan import Cover, MountPlan, Planned, plan_mounts
-from aptguard.rehearsal.mountinfo import Mount, read_mountinfo, visible_mounts
+from aptguard.rehearsal.mount_plan import Cover, MountPlan, Planned, plan_mounts, why_uncovered
+from aptguard.rehearsal.mountinfo import Mount, is_below, read_mountinfo, visible_mounts
+from aptguard.rehearsal.overlay import WITHOUT_INDEX, WORST, for_comparison, mount_overlay
 from aptguard.rehearsal.own_trees import Devices, mount_dev, mount_proc, mount_sys
 from aptguard.rehearsal.small_copy import TooMuchToCopy, copy_file, copy_tree
 from aptguard.shown import shown
 
-# In order of preference; the documentation is Documentation/filesystems/overlayfs.rst.
-# metacopy: chown of a large file copies no data. redirect_dir: rename(2) of a directory works as it does on
-# the machine. index: hard links stay hard links, one inode with one content.
-_OVERLAY_OPTIONS = (
-    b"metacopy=on,redirect_dir=on,index=on,xino=auto,volatile",
-    b"metacopy=on,redirect_dir=on,index=off,xino=auto,volatile",
-    b"metacopy=off,redirect_dir=nofollow,index=off,volatile",
-)
 # File systems that hold files and directories only.
 _ONLY_FILES = frozenset({b"vfat", b"msdos", b"exfat"})
-# linux/fs.h; the two flags have the numbers that they have in statx(2). On all architectures of Debian but
-# mips and powerpc, whose ioctl numbers differ, it is this number.
-_FS_IOC_SETFLAGS = 0x40086602
 _WORKSPACES = (b"/run", b"/tmp", b"/mnt", b"/dev")
-_PROBE_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -55,33 +41,41 @@ class LayerPlace:
 
 @dataclass(slots=True)
 class RootTree:
-    """What was built. ``file_copies``: mount point of a file, its copy in the workspace, its original."""
+    """What was built.
+
+    ``file_copies``: mount point of a file, its copy in the workspace, its original. ``tripwires``: mount
+    point, reason, root directory; what happens at them comes out of ``tripwire_pipe``.
+    """
 
     workspace: int
     mounts: tuple[Mount, ...]
     plan: MountPlan
     layers: list[LayerPlace] = field(default_factory=list)
     file_copies: list[LayerPlace] = field(default_factory=list)
+    tripwires: list[tuple[bytes, str, int]] = field(default_factory=list)
+    tripwire_pipe: int = -1
     unknowns: list[Unknown] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
-def build_root_tree(limits: Limits) -> RootTree:
+def build_root_tree(limits: Limits, silent: Mapping[bytes, str]) -> RootTree:
     """Build the tree at ``root`` in the workspace, which becomes the working directory.
 
-    Raises OSError or ValueError when there is no way to rehearse here at all; whatever else cannot be
-    covered is an Unknown of the result.
+    ``silent`` are the mount points that must not be looked at, as their server does not answer. Raises
+    OSError or ValueError when there is no way to rehearse here at all; whatever else cannot be covered is an
+    Unknown of the result.
     """
     linux.mount(b"none", b"/", b"", linux.MS_REC | linux.MS_PRIVATE)
     with open("/proc/self/mountinfo", "rb") as file:
         mounts = visible_mounts(read_mountinfo(file.read()))
-    plan = plan_mounts(mounts, _files_among(mounts))
+    plan = plan_mounts(mounts, _files_among(mounts, silent), silent)
     sources = _Sources(plan)
     devices = Devices()
     tree = RootTree(_make_workspace(limits), mounts, plan, unknowns=sources.unknowns)
     for directory in (b"root", b"layers", b"files", b"copies"):
         os.mkdir(directory, 0o700)
     _place_all(tree, sources.opened)
+    _lay_tripwires(tree)
     mount_proc(b"root/proc", devices, limits)
     mount_sys(b"root/sys")
     mount_dev(b"root/dev", devices, limits)
@@ -89,11 +83,12 @@ def build_root_tree(limits: Limits) -> RootTree:
     return tree
 
 
-def _files_among(mounts: tuple[Mount, ...]) -> frozenset[bytes]:
+def _files_among(mounts: tuple[Mount, ...], silent: Mapping[bytes, str]) -> frozenset[bytes]:
+    uncovered = [mount.point for mount in mounts if why_uncovered(mount, silent) is not None]
     files = set()
     for mount in mounts:
         # Only a bind mount of something inside a file system can be a file; asking a dead server hangs.
-        if mount.root != b"/" and not mount.kind.startswith((b"nfs", b"cifs", b"fuse", b"autofs")):
+        if mount.root != b"/" and not any(is_below(mount.point, point) for point in uncovered):
             with contextlib.suppress(OSError):
                 if not stat.S_ISDIR(os.lstat(mount.point).st_mode):
                     files.add(mount.point)
@@ -108,19 +103,10 @@ class _Sources:
         self.unknowns: list[Unknown] = []
         for planned in plan.mounts:
             match planned.cover:
-                case Cover.REPLACED | Cover.ALIAS:
-                    continue
-                case Cover.UNCOVERED:
-                    if planned.reason:
-                        self.unknowns.append(_uncovered(planned, planned.reason))
-                    continue
-                case Cover.READ_ONLY:
-                    self.unknowns.append(_uncovered(planned, planned.reason))
-                    if not _answers(planned.point):
-                        continue
-                case Cover.OVERLAY | Cover.COPY | Cover.FILE:
+                case Cover.OVERLAY | Cover.COPY | Cover.FILE | Cover.READ_ONLY:
+                    self._open(planned)
+                case Cover.REPLACED | Cover.ALIAS | Cover.UNCOVERED | Cover.BELOW:
                     pass
-            self._open(planned)
 
     def _open(self, planned: Planned) -> None:
         # A file is copied; that is not to show in its access time.
@@ -135,35 +121,6 @@ class _Sources:
             self.unknowns.append(_uncovered(planned, str(error)))
             return
         self.opened[planned.point] = fd
-
-
-def _answers(point: bytes) -> bool:
-    """Whether the file system at ``point`` answers within a second; a dead server hangs whoever asks."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.statvfs(point)
-            os._exit(0)
-        except OSError:
-            os._exit(1)
-    with contextlib.closing(_Pidfd(pid)) as process:
-        if process.ended_within(_PROBE_SECONDS):
-            return os.waitpid(pid, 0)[1] == 0
-    os.kill(pid, 9)
-    return False
-
-
-class _Pidfd:
-    def __init__(self, pid: int) -> None:
-        self.fd = os.pidfd_open(pid)
-
-    def ended_within(self, seconds: float) -> bool:
-        import select
-
-        return bool(select.select([self.fd], [], [], seconds)[0])
-
-    def close(self) -> None:
-        os.close(self.fd)
 
 
 def _make_workspace(limits: Limits) -> int:
@@ -223,7 +180,7 @@ def _is_read_only(planned: Planned) -> bool:
             return True
         case Cover.ALIAS | Cover.FILE:
             return planned.read_only
-        case Cover.OVERLAY | Cover.COPY | Cover.UNCOVERED | Cover.REPLACED:
+        case Cover.OVERLAY | Cover.COPY | Cover.UNCOVERED | Cover.BELOW | Cover.REPLACED:
             return False  # an overlay of a read-only mount refuses writing by itself
 
 
@@ -231,7 +188,7 @@ def _make(tree: RootTree, number: int, planned: Planned, source: int) -> bytes |
     """Make what is to stand at a mount point and return its path in the workspace, None for nothing."""
     match planned.cover:
         case Cover.OVERLAY:
-            return _overlay(tree, number, planned, source, _for_comparison(source))
+            return _overlay(tree, number, planned, source, for_comparison(source))
         case Cover.COPY:
             copy = b"copies/%d" % number
             copy_tree(source, copy)
@@ -249,45 +206,42 @@ def _make(tree: RootTree, number: int, planned: Planned, source: int) -> bytes |
             return copy
         case Cover.READ_ONLY:
             return _read_only_view(tree, number, planned, source)
-        case Cover.UNCOVERED | Cover.REPLACED | Cover.ALIAS:
+        case Cover.UNCOVERED | Cover.BELOW | Cover.REPLACED | Cover.ALIAS:
             return None
 
 
 def _overlay(tree: RootTree, number: int, planned: Planned, lower: int, original: int) -> bytes:
     """Mount an overlay over the directory ``lower`` and return the path of the merged directory."""
     home = b"layers/%d" % number
-    for directory in (home, home + b"/upper", home + b"/work", home + b"/merged"):
-        os.mkdir(directory, 0o700)
-    _copy_attributes(lower, home + b"/upper")
-    where = b"lowerdir=/proc/self/fd/%d,upperdir=%s/upper,workdir=%s/work," % (lower, home, home)
-    flags = linux.MS_NODEV | (linux.MS_RDONLY if planned.read_only else 0)
-    refusals = []
-    for place, options in enumerate(_OVERLAY_OPTIONS):
-        try:
-            linux.mount(b"overlay", home + b"/merged", b"overlay", flags, where + options)
-        except OSError as error:
-            refusals.append(error)
-            continue
-        if place == 1:
-            tree.notes.append(
-                f"below {shown(planned.point)} the names of one file are taken apart when it is changed: "
-                f"the overlay has no index ({refusals[0].strerror})"
-            )
-        if place == len(_OVERLAY_OPTIONS) - 1:
-            tree.unknowns.append(
-                Unknown(
-                    f"renames of directories below {shown(planned.point)}",
-                    f"the overlay cannot do them as the machine does ({refusals[0].strerror})",
-                    planned.point,
-                )
-            )
-        break
-    else:
-        raise OSError(refusals[0].errno, f"overlayfs refuses it: {refusals[0].strerror}", planned.point)
+    options, refusal = mount_overlay(home, lower, read_only=planned.read_only)
+    if options == WITHOUT_INDEX:
+        tree.notes.append(
+            f"below {shown(planned.point)} the names of one file are taken apart when it is changed: "
+            f"the overlay has no index ({refusal})"
+        )
+    if options == WORST:
+        what = f"renames of directories below {shown(planned.point)}"
+        reason = f"the overlay cannot do them as the machine does ({refusal})"
+        tree.unknowns.append(Unknown(what, reason, planned.point))
     if not planned.read_only:
-        _protect_as(lower, home + b"/merged")
         tree.layers.append(LayerPlace(planned.point, home + b"/upper", original))
     return home + b"/merged"
+
+
+def _lay_tripwires(tree: RootTree) -> None:
+    """Put a tripwire at each place that is not covered; where that fails too, it is unknown at once."""
+    pipe = -1
+    for planned in tree.plan.mounts:
+        if planned.cover is not Cover.UNCOVERED:
+            continue
+        try:
+            if pipe < 0:
+                tree.tripwire_pipe, pipe = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+            root = tripwire.lay(b"root" + planned.point, pipe)
+        except OSError as error:
+            tree.unknowns.append(_uncovered(planned, f"{planned.reason} ({error.strerror})"))
+            continue
+        tree.tripwires.append((planned.point, planned.reason, root))
 
 
 def _read_only_view(tree: RootTree, number: int, planned: Planned, source: int) -> bytes:
@@ -314,51 +268,12 @@ def _read_only_view(tree: RootTree, number: int, planned: Planned, source: int) 
     return home + b"/merged"
 
 
-def _copy_attributes(source: int, target: bytes) -> None:
-    """Give the upper root what the lower root has: the merged root shows the upper's."""
-    status = os.fstat(source)
-    os.chown(target, status.st_uid, status.st_gid)
-    os.chmod(target, stat.S_IMODE(status.st_mode))
-    with contextlib.suppress(OSError):  # squashfs may be built without extended attributes
-        for name in os.listxattr(source):
-            if not name.startswith("trusted.overlay."):
-                with contextlib.suppress(OSError):
-                    os.setxattr(target, name, os.getxattr(source, name))
-    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
-
-
-def _protect_as(source: int, merged: bytes) -> None:
-    """Set the flags immutable and append-only on the merged root if the lower root has them (chattr(1)).
-
-    Overlayfs obeys them below the root by itself. Where it cannot be done the rehearsal shows a change that
-    the machine would refuse.
-    """
-    flags = inode_attributes(b"/proc/self/fd/%d/." % source)[0] & (IMMUTABLE | APPEND)
-    if flags:
-        fd = os.open(merged, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            with contextlib.suppress(OSError):
-                fcntl.ioctl(fd, _FS_IOC_SETFLAGS, struct.pack("=l", flags))
-        finally:
-            os.close(fd)
-
-
 def _bind(source: bytes, target: bytes, *, read_only: bool) -> None:
     linux.mount(source, target, b"", linux.MS_BIND)
     if read_only:
         # A bind mount takes its flags only from a second call (mount(2), MS_BIND).
         flags = linux.MS_BIND | linux.MS_REMOUNT | linux.MS_RDONLY | linux.MS_NODEV
         linux.mount(b"none", target, b"", flags)
-
-
-def _for_comparison(source: int) -> int:
-    """Return a descriptor of ``source`` without what is mounted in it; reading there leaves no trace."""
-    fd = linux.open_tree_clone(source)
-    try:
-        linux.only_for_reading(fd)
-        return os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
-    finally:
-        os.close(fd)
 
 
 def _uncovered(planned: Planned, reason: str) -> Unknown:

@@ -16,6 +16,7 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Mapping
 from typing import NoReturn
 
 from aptguard.rehearsal import linux
@@ -38,14 +39,17 @@ class _Stop(Exception):  # noqa: N818
     """The supervisor asked to stop, or is gone; or a bound was reached (the text says which)."""
 
 
-def run_init(request: RehearsalRequest, control: socket.socket, output: int, status: int) -> NoReturn:
+def run_init(
+    request: RehearsalRequest, control: socket.socket, output: int, status: int, silent: Mapping[bytes, str]
+) -> NoReturn:
     """Be pid 1 of the rehearsal until the supervisor is done with it; never returns.
 
     ``output`` is the pipe for what dpkg and the scripts write, ``status`` the one for dpkg's --status-fd.
+    ``silent``: see build_root_tree.
     """
     try:
         _guard_against_a_dead_supervisor(control)
-        placed = _prepare(request, control, output, status)
+        placed = _prepare(request, control, output, status, silent)
         _wait_for(control, "go")
         _run(request, control, output, status, placed)
         while receive(control) is not None:
@@ -73,7 +77,7 @@ def _guard_against_a_dead_supervisor(control: socket.socket) -> None:
 
 
 def _prepare(
-    request: RehearsalRequest, control: socket.socket, output: int, status: int
+    request: RehearsalRequest, control: socket.socket, output: int, status: int, silent: Mapping[bytes, str]
 ) -> tuple[Placed, ...]:
     os.setsid()
     os.umask(0o077)
@@ -84,7 +88,7 @@ def _prepare(
         | linux.CLONE_NEWNET
         | linux.CLONE_NEWCGROUP
     )
-    tree = build_root_tree(request.limits)
+    tree = build_root_tree(request.limits, silent)
     _send_layers(tree, control)
     os.chdir(b"root")
     linux.pivot_root(b".", b".")
@@ -131,6 +135,10 @@ def _send_layers(tree: RootTree, control: socket.socket) -> None:
     for kind, places in (("layer", tree.layers), ("file", tree.file_copies)):
         for place in places:
             send(control, kind, (place.lower,), point=_plain(place.point), upper=_plain(place.upper))
+    if tree.tripwires:
+        send(control, "tripwires", (tree.tripwire_pipe,))
+    for point, reason, root in tree.tripwires:
+        send(control, "tripwire", (root,), point=_plain(point), reason=reason)
 
 
 def _plain(path: bytes | None) -> str | None:

@@ -19,8 +19,9 @@ from typing import Any
 
 from aptguard.changes.model import Change
 from aptguard.rehearsal import harvest, linux
+from aptguard.rehearsal.answering import silent_mounts
 from aptguard.rehearsal.bounds import for_machine, memory_exhausted, read_memory, room_exhausted
-from aptguard.rehearsal.channel import channel, receive, send
+from aptguard.rehearsal.channel import channel, mount_in, path_in, receive, send
 from aptguard.rehearsal.failure import describe_failure
 from aptguard.rehearsal.meanwhile import changed_files, changed_mounts, moment
 from aptguard.rehearsal.model import (
@@ -32,8 +33,8 @@ from aptguard.rehearsal.model import (
     StepResult,
     Unknown,
 )
-from aptguard.rehearsal.mountinfo import Mount
 from aptguard.rehearsal.observer import NoObserver, ObservedLayer, Observer
+from aptguard.rehearsal.tripwire import Tripwires
 from aptguard.shown import shown
 
 _TICK_SECONDS = 0.02
@@ -63,6 +64,7 @@ class Supervisor:
         self._observer: Observer = NoObserver((), "the rehearsal ended before it could be observed")
         self._progress = progress
         self._scene = harvest.Scene()
+        self._tripwires = Tripwires()
         self._unknowns: list[Unknown] = []
         self._notes: list[str] = []
         self._steps: dict[int, StepResult] = {}
@@ -79,6 +81,8 @@ class Supervisor:
 
     def run(self) -> RehearsalResult:
         """Rehearse and return the result; nothing runs any more when it returns."""
+        with open("/proc/self/mountinfo", "rb") as file:
+            silent = silent_mounts(file.read())
         linux.unshare(linux.CLONE_NEWPID)
         self._control, theirs = channel()
         self._output_pipe, output = os.pipe2(os.O_CLOEXEC)
@@ -90,7 +94,7 @@ class Supervisor:
             self._control.close()
             for fd in (self._output_pipe, self._status_pipe):
                 os.close(fd)
-            run_init(self._request, theirs, output, status)
+            run_init(self._request, theirs, output, status, silent)
         theirs.close()
         os.close(output)
         os.close(status)
@@ -157,7 +161,8 @@ class Supervisor:
         """Take in what has come; return False when the init process is gone."""
         poller = select.poll()
         observed = tuple(self._observer.filenos())
-        for fd in (self._control.fileno(), self._output_pipe, self._status_pipe, *observed):
+        pipes = self._output_pipe, self._status_pipe, self._tripwires.pipe
+        for fd in (self._control.fileno(), *pipes, *observed):
             if fd >= 0:
                 poller.register(fd, select.POLLIN)
         if self._caller is not None:
@@ -170,6 +175,8 @@ class Supervisor:
                 self._take_output()
             elif fd == self._status_pipe:
                 self._take_status()
+            elif fd == self._tripwires.pipe:
+                self._tripwires.take()
             elif fd == self._caller:
                 raise CallerGone("the caller went away")
             else:
@@ -187,19 +194,23 @@ class Supervisor:
         message, descriptors = received
         match message["kind"]:
             case "mount":
-                self._scene.mounts.append(_mount(message))
+                self._scene.mounts.append(mount_in(message))
             case "layer":
                 upper = self._open_in_workspace(message, os.O_DIRECTORY)
-                self._scene.layers.append(ObservedLayer(_bytes(message["point"]), upper, descriptors[0]))
+                self._scene.layers.append(ObservedLayer(path_in(message["point"]), upper, descriptors[0]))
             case "workspace":
                 self._scene.workspace = descriptors[0]
             case "file":
                 copy = self._open_in_workspace(message, 0)
-                self._scene.files.append((_bytes(message["point"]), copy, descriptors[0]))
+                self._scene.files.append((path_in(message["point"]), copy, descriptors[0]))
+            case "tripwires":
+                (self._tripwires.pipe,) = descriptors
+            case "tripwire":
+                self._tripwires.add(path_in(message["point"]), message["reason"], descriptors[0])
             case "built":
                 self._scene.merged, self._scene.namespace, self._scene.shared_memory = descriptors
                 self._unknowns += [
-                    Unknown(item["what"], item["reason"], _bytes(item["path"]) if item["path"] else None)
+                    Unknown(item["what"], item["reason"], path_in(item["path"]) if item["path"] else None)
                     for item in message["unknowns"]
                 ]
                 self._notes += message["notes"]
@@ -221,7 +232,7 @@ class Supervisor:
 
     def _open_in_workspace(self, message: dict[str, Any], kind: int) -> int:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | kind
-        return os.open(_bytes(message["upper"]), flags, dir_fd=self._scene.workspace)
+        return os.open(path_in(message["upper"]), flags, dir_fd=self._scene.workspace)
 
     def _take_step(self, message: dict[str, Any]) -> None:
         number = message["number"]
@@ -244,9 +255,9 @@ class Supervisor:
             self._unknowns.append(
                 Unknown("what a process left behind would still do", f"still running at the end: {process}")
             )
-        self._scene.untouched = frozenset(map(_bytes, message["untouched"]))
-        self._scene.altered = frozenset(map(_bytes, message["altered"]))
-        self._scene.masked = frozenset(map(_bytes, message["masked"]))
+        self._scene.untouched = frozenset(map(path_in, message["untouched"]))
+        self._scene.altered = frozenset(map(path_in, message["altered"]))
+        self._scene.masked = frozenset(map(path_in, message["masked"]))
 
     def _take_output(self) -> None:
         if self._output_pipe < 0:
@@ -291,6 +302,7 @@ class Supervisor:
         # their namespace.
         self._kill()
         begun = time.monotonic()
+        self._unknowns += self._tripwires.touched()
         self._observer.finish()
         while self._output_pipe >= 0 and select.select([self._output_pipe], [], [], 0)[0]:
             self._take_output()
@@ -372,22 +384,3 @@ class Supervisor:
 
 class CallerGone(Exception):  # noqa: N818
     """Nobody waits for the result any more."""
-
-
-def _mount(message: dict[str, Any]) -> Mount:
-    nothing: frozenset[bytes] = frozenset()
-    return Mount(
-        message["id"],
-        0,
-        _bytes(message["device"]),
-        _bytes(message["root"]),
-        _bytes(message["point"]),
-        nothing,
-        b"",
-        b"",
-        nothing,
-    )
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
