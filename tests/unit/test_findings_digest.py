@@ -6,7 +6,7 @@ import random
 import pytest
 from ledger_values import finding
 
-from aptguard.ledger.override import findings_digest
+from aptguard.ledger.override import Grantor, findings_digest
 from aptguard.rehearsal.model import Unknown
 
 
@@ -64,3 +64,10 @@ def test_an_unknown_is_part_of_the_digest():
     assert findings_digest([finding()], [unknown]) != findings_digest([finding()])
     assert findings_digest([], [unknown]) != findings_digest([], [Unknown("mount", "", b"/other")])
     assert findings_digest([], [unknown]) == findings_digest([], [Unknown("mount", "Other words.", b"/data")])
+
+
+def test_a_grantor_is_named_as_people_know_him():
+    assert Grantor(0).name == "root"
+    assert Grantor(0, login_uid=1000, sudo_user="alice").name == "alice (sudo)"
+    assert Grantor(0, login_uid=1000).name == "root (logged in as uid 1000)"
+    assert Grantor(1000, login_uid=1000).name == "uid 1000"

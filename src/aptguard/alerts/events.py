@@ -156,7 +156,7 @@ def override_event(name: str, override: Override, why: str = "") -> Event:
     ``why`` says how it came to that where the name does not (``revoked``).
     """
     kind = EventName(name)
-    who = _who(override.grantor)
+    who = override.grantor.name
     match kind:
         case EventName.OVERRIDE_GRANTED:
             minutes = max(0, round((override.expires_at - override.granted_at) / 60))
@@ -181,7 +181,7 @@ def override_event(name: str, override: Override, why: str = "") -> Event:
 def pause_event(name: str, pause: Pause, why: str = "") -> Event:
     """Return the event ``paused`` or ``resumed`` about ``pause``; ``why`` says what ended it."""
     kind = EventName(name)
-    who = _who(pause.grantor)
+    who = pause.grantor.name
     match kind:
         case EventName.PAUSED:
             minutes = max(0, round((pause.until - pause.since) / 60))
@@ -248,19 +248,15 @@ def _first_unknown(report: Report) -> str:
 
 def _leave(override: Override | None, pause: Pause | None) -> str:
     if override is not None:
-        return f" of {_who(override.grantor)}: {override.reason}"
+        return f" of {override.grantor.name}: {override.reason}"
     if pause is not None:
-        return f" by {_who(pause.grantor)}: {pause.reason}"
+        return f" by {pause.grantor.name}: {pause.reason}"
     return ""
-
-
-def _who(grantor: Grantor) -> str:
-    return f"{grantor.sudo_user} (sudo)" if grantor.sudo_user else f"uid {grantor.uid}"
 
 
 def _who_fields(grantor: Grantor) -> dict[str, Any]:
     login = None if grantor.login_uid is None else str(grantor.login_uid)
-    return {"user": _who(grantor), "login_uid": login, "tty": grantor.tty}
+    return {"user": grantor.name, "login_uid": login, "tty": grantor.tty}
 
 
 def _unique(values: Iterable[str | bytes | None]) -> list[str | bytes]:

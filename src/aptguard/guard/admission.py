@@ -78,8 +78,7 @@ def _text(
             return text.passed_with_warnings(report, style)
         case Outcome.PASS_BY_OVERRIDE:
             assert override is not None
-            who = override.grantor.sudo_user or f"uid {override.grantor.uid}"
-            return text.passed_by_override(report, style, override.reason, who)
+            return text.passed_by_override(report, style, override.reason, override.grantor.name)
         case Outcome.PASS_WHILE_PAUSED:
             assert pause is not None
             return text.passed_while_paused(report, style, pause.until)

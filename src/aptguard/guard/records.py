@@ -113,7 +113,7 @@ def resume(state: GuardState, peer: Peer) -> dict[str, Any]:
     remove_marker()
     ended = state.in_ledger_or_refuse(lambda ledger: ledger.clear_pause())
     if ended is not None:
-        state.send(pause_event("resumed", ended, f"by uid {peer.uid}"))
+        state.send(pause_event("resumed", ended, f"by {Grantor(peer.uid).name}"))
     return {"pause": to_plain(ended)}
 
 

@@ -35,6 +35,14 @@ class Grantor:
     sudo_user: str | None = None
     tty: str | None = None
 
+    @property
+    def name(self) -> str:
+        """Who that is, for reading."""
+        if self.sudo_user:
+            return f"{self.sudo_user} (sudo)"
+        own = "root" if self.uid == 0 else f"uid {self.uid}"
+        return own if self.login_uid in (None, self.uid) else f"{own} (logged in as uid {self.login_uid})"
+
 
 @dataclass(frozen=True, slots=True)
 class Override:

@@ -18,7 +18,7 @@ from aptguard.report.quantity import moment, plural, size
 from aptguard.report.style import Style
 from aptguard.shown import shown
 
-_ENTRY_LINES = 13  # of the 25 of a refusal
+_ENTRY_LINES = 12  # of the 25 of a refusal
 _WIDE = 72  # columns that the longest command needs beside its label
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -53,12 +53,12 @@ def refusal(report: Report, style: Style, *, override_minutes: int, by_unknown: 
             lines += _wrapped("The rehearsal was cut off: this list is not complete.", style, "  ", "  ")
     lines.append(style.bold("What to do:"))
     origin = next((finding.origin for finding in report.findings if ":" in finding.origin), "")
-    where = f" (rule at {shown(origin)})" if origin else ""
     ways = [("See everything", f"aptguard show {report.id}")]
     if to_hold:  # so that the other upgrades can go on by themselves
         ways.append(("Hold it back", f"apt-mark hold {to_hold}"))
     ways += [
-        ("Change the policy", f"/etc/aptguard/policy.toml{where}"),
+        ("Change the policy", "/etc/aptguard/policy.toml"),
+        *([("", f"the rule: {shown(origin)}")] if origin else []),
         ("Allow this, once", f'aptguard override {report.id} --reason "WHY"'),
         ("", f"and run the same command again within {override_minutes} minutes"),
     ]
