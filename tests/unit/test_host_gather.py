@@ -122,6 +122,10 @@ def test_accounts_declared_in_sysusers_are_known_before_and_after(root: Root) ->
     }
     facts = gathered(root, PURGE, result(collected=collected))
     assert facts.declared_accounts == {"here", "there"}
+    assert facts.accounts_coming == ()
+    touched = altered("/usr/lib/sysusers.d/toy.conf", Kind.CONTENT)
+    facts = gathered(root, PURGE, result(touched, collected=collected))
+    assert [(one.name, one.home) for one in facts.accounts_coming] == [("there", b"/")]
 
 
 def test_a_file_taken_over_from_an_installed_package_is_missed_when_it_goes(root: Root) -> None:

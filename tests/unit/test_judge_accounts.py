@@ -127,11 +127,38 @@ def test_an_account_created_with_a_home_of_its_own_is_fine(home: str) -> None:
     assert comparison(accounts(*DEBIAN), accounts(*DEBIAN, account("toy", 101, home)), INSTALL).findings == ()
 
 
-def test_an_account_declared_in_sysusers_may_have_the_default_home() -> None:
+@pytest.mark.parametrize("home", ["/", "/var/lib", "/home/alice"])
+def test_an_account_that_sysusers_makes_with_a_dangerous_home_is_a_warning(home: str) -> None:
     judgement = comparison(
-        accounts(*DEBIAN), accounts(*DEBIAN, OBSOLETE), INSTALL, declared_accounts=frozenset({"toy"})
+        accounts(*DEBIAN),
+        accounts(*DEBIAN, account("toy", 101, home)),
+        INSTALL,
+        declared_accounts=frozenset({"toy"}),
     )
-    assert judgement.findings == ()
+    assert [(one.rule, one.severity) for one in judgement.findings] == [("account-home", Severity.WARN)]
+    assert judgement.verdict is Verdict.ALLOW
+
+
+@pytest.mark.parametrize("name", ["systemd-timesyncd", "polkitd", "dbus-system-bus-common"])
+def test_the_accounts_of_debians_own_services_may_have_the_default_home(name: str) -> None:
+    plan = transaction((name, Action.INSTALL))
+    change = replace(altered("/etc/passwd", Kind.CONTENT), cause=Cause(name, "postinst configure"))
+    known = facts(
+        accounts_before=accounts(*DEBIAN),
+        accounts_after=accounts(*DEBIAN, OBSOLETE),
+        declared_accounts=frozenset({"toy"}),
+    )
+    assert judged(plan, [change], known).findings == ()
+
+
+@pytest.mark.parametrize(("home", "told"), [("/", True), ("/home/alice", True), ("/var/lib/toy", False)])
+def test_an_account_that_will_be_made_at_the_next_boot_is_judged_now(home: str, told: bool) -> None:
+    same = accounts(*DEBIAN)
+    coming = (account("toy", 0xFFFFFFFE, home),)
+    judgement = comparison(same, same, INSTALL, accounts_coming=coming)
+    assert [one.severity for one in judgement.findings] == [Severity.WARN] * told
+    assert all("next boot" in one.reason for one in judgement.findings)
+    assert len(dormant_dangers(same, default_policy(), coming=coming)) == told
 
 
 def test_an_account_that_shares_a_persons_home_is_a_warning() -> None:

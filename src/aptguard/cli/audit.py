@@ -17,11 +17,9 @@ from aptguard.cli.output import clear_live_line, live_line, print_json, stdout_s
 from aptguard.guard.audit import Audited, Candidate, audit_package, find_candidates
 from aptguard.guard.audit_progress import AuditProgress
 from aptguard.guard.errors import GuardError
-from aptguard.guard.state import account_files
-from aptguard.host.accounts import read_accounts
+from aptguard.host.dormant import dormant_accounts
 from aptguard.host.dpkg_database import DpkgDatabase
 from aptguard.ledger.store import DIRECTORY
-from aptguard.policy.judge import dormant_dangers
 from aptguard.policy.load import load_policy
 from aptguard.policy.model import Policy
 from aptguard.rehearsal.linux import PR_SET_PDEATHSIG, prctl
@@ -54,7 +52,7 @@ def audit(arguments: argparse.Namespace) -> int:
         seconds=time.monotonic() - start,
         results=found,
         base=candidates.base,
-        dormant=dormant_dangers(read_accounts(*account_files()), loaded.policy),
+        dormant=dormant_accounts(loaded.policy),
     )
     if arguments.html:
         _write(arguments.html, audit_page(whole))

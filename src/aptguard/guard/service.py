@@ -17,11 +17,10 @@ from aptguard.guard.condition import State, look_at_machine, overall
 from aptguard.guard.errors import GuardError
 from aptguard.guard.peer import Peer
 from aptguard.guard.selftest import run_selftest
-from aptguard.guard.state import GuardState, account_files
+from aptguard.guard.state import GuardState
 from aptguard.guard.waiting import Waiting
-from aptguard.host.accounts import read_accounts
+from aptguard.host.dormant import dormant_accounts
 from aptguard.ledger.store import DIRECTORY
-from aptguard.policy.judge import dormant_dangers
 from aptguard.policy.load import PolicyPaths
 from aptguard.rehearsal.rehearse import expect_rehearsal
 from aptguard.report.machine import finding_as_plain, summary_as_plain
@@ -102,7 +101,7 @@ class Guard:
         self._state.in_ledger(lambda ledger: ledger.probe(), None)
         checks = look_at_machine(loaded, ledger_problem=self._state.ledger_problem)
         state = overall(checks)
-        dormant = dormant_dangers(read_accounts(*account_files()), loaded.policy)
+        dormant = dormant_accounts(loaded.policy)
         if seen:
             self._state.outlets.recovered()
         return {

@@ -17,10 +17,9 @@ from aptguard.alerts.outlets import Outlets
 from aptguard.guard.errors import GuardError
 from aptguard.guard.pause_marker import remove_marker
 from aptguard.guard.recording import Recording, write_recording
-from aptguard.host.accounts import read_accounts
+from aptguard.host.dormant import dormant_accounts
 from aptguard.ledger.error import LedgerError
 from aptguard.ledger.store import Ledger
-from aptguard.policy.judge import dormant_dangers
 from aptguard.policy.load import LoadedPolicy, PolicyPaths
 from aptguard.policy.unchanged import PolicyFiles
 from aptguard.report.model import Report
@@ -117,7 +116,7 @@ class GuardState:
     def _figures(self) -> tuple[int, str]:
         """Return how many dangers lie dormant, and the mode, for the metrics."""
         policy = self._policy_files.load().policy
-        return len(dormant_dangers(read_accounts(*account_files()), policy)), policy.mode.value
+        return len(dormant_accounts(policy)), policy.mode.value
 
 
 def account_files() -> tuple[bytes, bytes]:

@@ -3,12 +3,9 @@
 
 from __future__ import annotations
 
-import re
-
+from aptguard.host.sysusers import declarations
 from aptguard.policy.facts import Account, Accounts, Group
 from aptguard.shown import shown
-
-_SYSUSERS_USER = re.compile(rb"^[ \t]*u!?[ \t]+\"?([^\s\"]+)\"?", re.MULTILINE)
 
 
 def read_accounts(passwd: bytes, group: bytes) -> Accounts:
@@ -38,9 +35,7 @@ def read_accounts(passwd: bytes, group: bytes) -> Accounts:
 
 def declared_accounts(configuration: bytes) -> frozenset[str]:
     """Return the account names that a sysusers.d(5) file declares (lines of type ``u`` and ``u!``)."""
-    return frozenset(
-        found.decode("utf-8", "surrogateescape") for found in _SYSUSERS_USER.findall(configuration)
-    )
+    return frozenset(one.name for one in declarations(configuration))
 
 
 def _lines(data: bytes) -> list[bytes]:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 
 from aptguard.changes.model import Kind
-from aptguard.host.accounts import declared_accounts, read_accounts
+from aptguard.host.accounts import read_accounts
 from aptguard.host.conffiles import conffile_list_paths, edited_conffiles, given_up
 from aptguard.host.diversions import read_diversions
 from aptguard.host.dpkg_database import DpkgDatabase
@@ -18,6 +18,7 @@ from aptguard.host.self_made import self_made
 from aptguard.host.service_homes import own_accounts, service_homes
 from aptguard.host.shipped_files import differs_from, shipped_sums
 from aptguard.host.status_file import PRESENT
+from aptguard.host.sysusers import declarations, declared_files, not_yet_made
 from aptguard.host.what_stays import emptied_directories, role_holders
 from aptguard.policy.facts import Accounts, Facts
 from aptguard.policy.roles import Role
@@ -29,12 +30,12 @@ from aptguard.transaction.model import Item, Transaction
 _PASSWD = b"/etc/passwd"
 _GROUP = b"/etc/group"
 _DIVERSIONS = b"/var/lib/dpkg/diversions"
-_SYSUSERS = (b"/usr/lib/sysusers.d", b"/etc/sysusers.d", b"/run/sysusers.d")
+_SYSUSERS = b"/usr/lib/sysusers.d"
 
 
 def files_to_collect(transaction: Transaction, database: DpkgDatabase) -> tuple[bytes, ...]:
     """Return the files and directories whose content after the rehearsal gather_facts needs."""
-    paths = [_PASSWD, _GROUP, _DIVERSIONS, _SYSUSERS[0]]
+    paths = [_PASSWD, _GROUP, _DIVERSIONS, _SYSUSERS]
     for item in transaction.items:
         if not item.action.takes_away:
             paths.extend((*_list_paths(item), *conffile_list_paths(item)))
@@ -89,6 +90,7 @@ def gather_facts(
         declared_accounts=(frozenset() if accounts_before == accounts_after else _declared(result, database)),
         directory_owners=others,
         own_accounts=own_accounts(transaction, database, accounts_before, accounts_after),
+        accounts_coming=not_yet_made(_brought_declarations(result), accounts_after),
         copies=made.copies | made.empty,
         self_made=made.written,
         mount_points=frozenset(above.intersection(result.mount_points)),
@@ -240,19 +242,19 @@ def _accounts_after(
 
 
 def _declared(result: RehearsalResult, database: DpkgDatabase) -> frozenset[str]:
-    names: set[str] = set()
-    for directory in _SYSUSERS:
-        place = database.path_below_root(directory)
-        try:
-            files = [name for name in os.listdir(place) if name.endswith(b".conf")]
-        except OSError:
-            files = []
-        for name in files:
-            names |= declared_accounts(_read(database, directory + b"/" + name))
-    for path, content in result.collected.items():
-        if content is not None and path.startswith(_SYSUSERS[0] + b"/"):
-            names |= declared_accounts(content)
-    return frozenset(names)
+    after = (content for path, content in result.collected.items() if path.startswith(_SYSUSERS + b"/"))
+    contents = [*declared_files(database.root).values(), *filter(None, after)]
+    return frozenset(one.name for content in contents for one in declarations(content))
+
+
+def _brought_declarations(result: RehearsalResult) -> list[bytes]:
+    """Return the contents of the files in sysusers.d that are new or altered after the rehearsal."""
+    changed = {change.path for change in result.changes if not change.deleted}
+    return [
+        content
+        for path, content in result.collected.items()
+        if content is not None and path in changed and path.startswith(_SYSUSERS + b"/")
+    ]
 
 
 def _read(database: DpkgDatabase, path: bytes) -> bytes:

@@ -51,7 +51,21 @@ class AccountCheck:
         for name, account in after.items():
             if name not in before:
                 yield from self._home(account, created=True)
+        for account in self._facts.accounts_coming:
+            yield from self._coming(account)
         yield from self._groups()
+
+    def _coming(self, account: Account) -> Iterator[Finding]:
+        why = None if is_static(account) else why_dangerous(account, self._facts.accounts_after, self._places)
+        if why is not None:
+            yield self._finding(
+                "account-home",
+                account.name,
+                "created",
+                f"A file in sysusers.d has the account made at the next boot, with the home "
+                f"{shown(account.home)}, {why}: whatever removes the account with its home deletes that.",
+                at_most=Severity.WARN,
+            )
 
     def _vanished(self, account: Account) -> Iterator[Finding]:
         leaving = _names(self._facts.accounts_before) - _names(self._facts.accounts_after)
@@ -91,9 +105,10 @@ class AccountCheck:
             yield from self._home(now, created=False)
 
     def _home(self, account: Account, *, created: bool) -> Iterator[Finding]:
-        # systemd-sysusers gives / to whoever declares no home, and nothing ever removes such an account.
-        if account.name in self._facts.declared_accounts or is_static(account):
+        if is_static(account):
             return
+        # systemd-sysusers gives / to whoever declares no home, and no package ever removes such an account.
+        declared = account.name in self._facts.declared_accounts
         coming = _names(self._facts.accounts_after) - _names(self._facts.accounts_before)
         why = why_dangerous(account, self._facts.accounts_after, self._places, coming)
         if why is not None:
@@ -103,7 +118,7 @@ class AccountCheck:
                 "created" if created else "home",
                 f"The account gets the home {shown(account.home)}, {why}: "
                 "whatever removes the account with its home one day deletes that.",
-                at_most=Severity.WARN if why.startswith("the home of") else Severity.BLOCK,
+                at_most=Severity.WARN if declared or why.startswith("the home of") else Severity.BLOCK,
             )
 
     def _removal_attempted(self, account: Account) -> Iterator[Finding]:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 
 from aptguard.policy.check_settings import check_setting
 from aptguard.policy.facts import Account, Accounts
@@ -22,7 +22,7 @@ _NOTHING_IN_IT = b"/empty"
 _SYSTEM = frozenset(
     {
         *(b"/", b"/bin", b"/boot", b"/dev", b"/etc", b"/home", b"/lib", b"/lib32", b"/lib64", b"/libx32"),
-        *(b"/media", b"/mnt", b"/opt", b"/proc", b"/root", b"/run", b"/sbin", b"/srv", b"/sys", b"/tmp"),
+        *(b"/media", b"/mnt", b"/opt", b"/root", b"/run", b"/sbin", b"/srv", b"/sys", b"/tmp"),
         *(
             b"/usr",
             b"/var",
@@ -47,6 +47,8 @@ _SYSTEM = frozenset(
         *(b"/var/spool/mail", b"/var/spool/cron", b"/var/www", b"/var/www/html", b"/etc/ssh", b"/etc/ssl"),
     }
 )
+_THERE = "Its home is"
+_COMING = "sysusers.d will make it at the next boot with the home"
 _FIRST_DYNAMIC_UID = 100  # 0-99 are base-passwd's, the same on every Debian system (policy 9.2.2)
 _FIRST_PERSON = 1000
 _NOBODY = 65534
@@ -98,18 +100,25 @@ def why_dangerous(
 
 
 def dormant_dangers(
-    accounts: Accounts, policy: Policy, declared: frozenset[str] = frozenset(), *, everything: bool = False
+    accounts: Accounts,
+    policy: Policy,
+    declared: frozenset[str] = frozenset(),
+    *,
+    coming: Iterable[Account] = (),
+    everything: bool = False,
 ) -> tuple[Finding, ...]:
     """Return a finding for each account whose removal with its home would be a disaster.
 
     Severity WARN where a package or an administrator may remove it one day. The accounts of the base system,
     systemd's own and those in ``declared`` (sysusers.d(5)), which nothing ever removes, are told only with
-    ``everything``, and with severity IGNORE. Lines of passwd(5) that could not be read are findings too.
+    ``everything``, and with severity IGNORE. ``coming`` are accounts that are not there yet, and that
+    sysusers.d(5) will make. Lines of passwd(5) that could not be read are findings too.
     """
     setting = check_setting(policy, "account-home")
     places = Places(policy)
     found = []
-    for account in accounts.accounts:
+    expected = tuple(coming)
+    for account in (*accounts.accounts, *expected):
         why = why_dangerous(account, accounts, places)
         if why is None or (account.uid == 0 and normal(account.home) == b"/root"):
             continue
@@ -120,7 +129,7 @@ def dormant_dangers(
             Finding(
                 rule=setting.name,
                 severity=Severity.IGNORE if kept else Severity.WARN,
-                reason=f"Its home is {shown(account.home)}, {why}: "
+                reason=f"{_THERE if account not in expected else _COMING} {shown(account.home)}, {why}: "
                 "whatever removes the account with its home deletes that.",
                 change="home",
                 account=account.name,

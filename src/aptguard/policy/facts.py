@@ -87,8 +87,9 @@ class Facts:
     ``role_holders`` maps each role (aptguard.policy.roles) of a package that is taken away to the packages
     that hold it afterwards, ``role_leavers`` to those that go.
     ``own_accounts`` are the vanishing accounts and groups that scripts of the transaction name.
-    ``declared_accounts`` are the accounts that sysusers.d(5) declares. ``problems`` is what could not be
-    found out; one of these forbids ``allow``.
+    ``declared_accounts`` are the accounts that sysusers.d(5) declares; ``accounts_coming`` those that files
+    which the transaction brings declare, and that are not there when it has ended. ``problems`` is what
+    could not be found out; one of these forbids ``allow``.
     """
 
     owners: dict[bytes, tuple[str, ...]] = field(default_factory=dict)
@@ -106,6 +107,7 @@ class Facts:
     directory_owners: dict[bytes, tuple[str, ...]] = field(default_factory=dict)
     declared_accounts: frozenset[str] = frozenset()
     own_accounts: frozenset[str] = frozenset()
+    accounts_coming: tuple[Account, ...] = ()
     copies: frozenset[bytes] = frozenset()
     self_made: frozenset[bytes] = frozenset()
     mount_points: frozenset[bytes] = frozenset()
