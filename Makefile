@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := deb
 .DELETE_ON_ERROR:
-.PHONY: install test test-upgrade deb build-deb lint bench corpus clean need-root build-packages test-packages
+.PHONY: install test test-upgrade deb build-deb lint bench corpus fuzz clean need-root build-packages test-packages
 
 # The product's Python is Debian's, whatever else is on the PATH.
 PYTHON := /usr/bin/python3
@@ -20,6 +20,8 @@ DEB := $(BUILD)/aptguard_$(VERSION)_all.deb
 SOURCE := $(BUILD)/package/aptguard-$(VERSION)
 TOOLS := build/venv
 TOOL_VERSIONS := ruff==0.17.6 mypy==2.4.1
+FUZZ_TOOLS := build/venv-fuzz
+FUZZ_TOOL_VERSIONS := atheris==3.0.0
 
 BUILD_PACKAGES := dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all python3-setuptools
 RUNTIME_PACKAGES := python3-apt python3-pydantic python3-structlog python3-systemd
@@ -98,6 +100,17 @@ test: test-packages
 # Minutes long, and some 200 MB from Debian's archive.
 test-upgrade: test-packages
 	$(PYTHON) -m pytest -p no:cacheprovider tests/system/distribution_upgrade.py </dev/null
+
+# Some 15 minutes. Without atheris (pip has it for Python 3.11 to 3.13), hypothesis makes all inputs.
+fuzz: test-packages
+	@$(MAKE) --no-print-directory $(FUZZ_TOOLS)/made || echo "atheris could not be installed with pip" >&2
+	nice -n 15 $(PYTHON) -m tests.fuzz $(FUZZ) </dev/null
+
+$(FUZZ_TOOLS)/made: Makefile
+	@rm -rf $(FUZZ_TOOLS)
+	$(PYTHON) -m venv --system-site-packages $(FUZZ_TOOLS)
+	$(FUZZ_TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --retries 2 $(FUZZ_TOOL_VERSIONS) </dev/null
+	@touch $@
 
 bench: test-packages
 	$(PYTHON) -m tests.bench $(BENCH) $(BENCH_ARGUMENTS) </dev/null

@@ -50,7 +50,11 @@ def loads(kind: type[T], text: str | bytes) -> T:
 
     Raises ValueError with the place and the reason when the text is not such a value.
     """
-    return from_plain(kind, json.loads(text))
+    try:
+        plain = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    return from_plain(kind, plain)
 
 
 def from_plain(kind: type[T], plain: Any) -> T:
@@ -219,7 +223,10 @@ def _read_bytes(plain: Any) -> bytes:
 def _read_float(plain: Any) -> float:
     if isinstance(plain, bool) or not isinstance(plain, (int, float)):
         raise _misfit("a float", plain)
-    return float(plain)
+    try:
+        return float(plain)
+    except OverflowError as error:
+        raise _misfit("a float", plain) from error
 
 
 def _misfit(expected: str, plain: Any) -> _MisfitError:

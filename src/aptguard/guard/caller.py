@@ -54,7 +54,7 @@ def user_text(environment: Mapping[str, str], uid: int, login_uid: int | None) -
     """Return who asked, for reading: ``alice (sudo)``, ``root``, ``alice (packagekit)``."""
     for variable, way in _WAYS:
         value = environment.get(variable, "")
-        if value.isdigit():
+        if value.isascii() and value.isdigit():
             return f"{_user_name(int(value))} ({way})"
     if login_uid is not None and login_uid != uid:
         return f"{_user_name(login_uid)} (as {_user_name(uid)})"

@@ -15,6 +15,7 @@ from aptguard.guard.pause_marker import remove_marker, write_marker
 from aptguard.guard.peer import Peer
 from aptguard.guard.state import GuardState
 from aptguard.ledger.override import Grantor, OverrideState, Pause, findings_digest
+from aptguard.ledger.rows import clean
 from aptguard.policy.finding import Verdict
 from aptguard.report.machine import summary_as_plain
 from aptguard.report.model import Report
@@ -22,18 +23,23 @@ from aptguard.serialization import to_plain
 from aptguard.transaction.fingerprint import normalize_id
 
 _LONGEST_SECONDS = 30 * 86400
+_LONGEST_AGE = 1 << 40  # seconds; far before there was any ledger
 
 
 def log(state: GuardState, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``{"reports": [...]}``, the newest first; filters: since, verdict, package, path, limit."""
-    since, verdict, path = parameters.get("since"), parameters.get("verdict"), parameters.get("path")
+    verdict, package, path = (_text(parameters, name) for name in ("verdict", "package", "path"))
+    if verdict and verdict not in {known.value for known in Verdict}:
+        raise GuardError("InvalidParameter", "The parameter verdict must be allow, block or unknown.")
+    age = _number(parameters, "since", 0, _LONGEST_AGE) if parameters.get("since") else None
+    limit = _number(parameters, "limit", 20, 10_000)
     reports = state.in_ledger_or_refuse(
         lambda ledger: ledger.reports(
-            since=time.time() - since if isinstance(since, int) else None,
+            since=None if age is None else time.time() - age,
             verdict=Verdict(verdict) if verdict else None,
-            package=parameters.get("package"),
-            path=os.fsencode(path) if isinstance(path, str) else None,
-            limit=_number(parameters, "limit", 20, 10_000),
+            package=None if package is None else clean(package),
+            path=None if path is None else os.fsencode(path),
+            limit=limit,
         )
     )
     return {"reports": [summary_as_plain(report) for report in reports]}
@@ -126,8 +132,8 @@ def _report(state: GuardState, parameters: Mapping[str, Any]) -> Report:
 
 
 def _identifier(parameters: Mapping[str, Any]) -> str:
-    text = parameters.get("id")
-    if not isinstance(text, str):
+    text = _text(parameters, "id")
+    if text is None:
         raise GuardError("InvalidParameter", "The ID of a transaction is missing; see: aptguard log")
     try:
         return normalize_id(text)
@@ -140,6 +146,19 @@ def _reason(parameters: Mapping[str, Any]) -> str:
     if not isinstance(reason, str) or not reason.strip():
         raise GuardError("InvalidParameter", "A reason is required: it goes on the record (--reason TEXT).")
     return reason.strip()[:1000]
+
+
+def _text(parameters: Mapping[str, Any], name: str) -> str | None:
+    """Return a parameter as text that can be written down and looked for, None when it is not given."""
+    value = parameters.get(name)
+    if value is None:
+        return None
+    try:
+        if isinstance(value, str) and b"\0" not in os.fsencode(value):
+            return value
+    except UnicodeEncodeError:  # half of a character
+        pass
+    raise GuardError("InvalidParameter", f"The parameter {name} must be text.")
 
 
 def _number(parameters: Mapping[str, Any], name: str, default: int, most: int) -> int:

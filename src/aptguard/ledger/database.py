@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from aptguard.ledger.error import LedgerError
 from aptguard.ledger.schema import migrate, refuse_newer
+from aptguard.shown import shown
 
 T = TypeVar("T")
 
@@ -77,7 +78,7 @@ class Database:
             try:
                 try:
                     return self._attempt(operation, write=write)
-                except sqlite3.DatabaseError as error:
+                except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
                     if not _is_corrupt(error):
                         raise
                     self._move_aside(error)
@@ -85,11 +86,17 @@ class Database:
             except sqlite3.Error as error:
                 self.close()  # a connection in doubt is not worth keeping
                 raise LedgerError(
-                    f"Could not {what} in the ledger {self.path}: {error}. {_hint(error)}"
+                    f"Could not {what} in the ledger {self.path}: {shown(str(error))}. {_hint(error)}"
                 ) from error
             except OSError as error:
                 self.close()
                 raise LedgerError(f"Could not {what} in the ledger {self.path}: {error}.") from error
+            except (ValueError, TypeError, OverflowError) as error:
+                # SQLite does not see all that a damaged or edited file can have in a row.
+                raise LedgerError(
+                    f"Could not {what} in the ledger {self.path}: it has a value that makes no sense"
+                    f" ({shown(str(error))}). It was damaged or edited; move it away."
+                ) from error
 
     def _attempt(self, operation: Callable[[sqlite3.Connection], T], *, write: bool) -> T:
         connection = self._connected()
@@ -131,6 +138,8 @@ class Database:
         connection = sqlite3.connect(
             self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
+        # A row that somebody has edited must not hide the others.
+        connection.text_factory = _text
         try:
             refuse_newer(connection, self.path)
             _set_journal(connection)
@@ -161,7 +170,7 @@ class Database:
         finally:
             os.close(descriptor)
 
-    def _move_aside(self, error: sqlite3.DatabaseError) -> None:
+    def _move_aside(self, error: sqlite3.DatabaseError | UnicodeDecodeError) -> None:
         seen = self._inode
         self.close()
         with self._locked():
@@ -175,8 +184,8 @@ class Database:
                     os.rename(self.path + suffix, aside + suffix)
             _sync_directory(self.directory)
         self.note(
-            f"The ledger {self.path} was corrupt ({error}). It was moved to {aside} and a new one was"
-            " started: earlier records, overrides and a pause are not in force any more."
+            f"The ledger {self.path} was corrupt ({shown(str(error))}). It was moved to {aside} and a new one"
+            " was started: earlier records, overrides and a pause are not in force any more."
         )
 
 
@@ -203,12 +212,17 @@ def _set_journal(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = EXTRA")
 
 
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "backslashreplace")
+
+
 def _primary_code(error: sqlite3.Error) -> int:
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
-def _is_corrupt(error: sqlite3.Error) -> bool:
-    return _primary_code(error) in _CORRUPT
+def _is_corrupt(error: sqlite3.Error | UnicodeDecodeError) -> bool:
+    # Python could not even decode what SQLite says of the file's broken schema.
+    return isinstance(error, UnicodeDecodeError) or _primary_code(error) in _CORRUPT
 
 
 def _hint(error: sqlite3.Error) -> str:

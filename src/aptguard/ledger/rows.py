@@ -17,8 +17,15 @@ def grantor_row(grantor: Grantor) -> tuple[int, int | None, str | None, str | No
 
 
 def clean(text: str) -> str:
-    """Return ``text`` as SQLite can hold it: a byte that was no UTF-8 becomes a backslash escape."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """Return ``text`` as SQLite can hold it: a byte that was no UTF-8 becomes a backslash escape.
+
+    So does half of a character, as JSON can have it.
+    """
+    try:
+        data = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        data = text.encode("utf-8", "backslashreplace")
+    return data.decode("utf-8", "backslashreplace")
 
 
 def _clean_or_none(text: str | None) -> str | None:

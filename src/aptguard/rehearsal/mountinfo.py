@@ -6,7 +6,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_ESCAPE = re.compile(rb"\\([0-7]{3})")
+_ESCAPE = re.compile(rb"\\([0-3][0-7]{2})")
+_NUMBER = re.compile(rb"[0-9]{1,10}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,12 @@ class Mount:
 
 
 def read_mountinfo(text: bytes) -> tuple[Mount, ...]:
-    """Return all mounts in ``text``, in its order; ValueError quotes a line that is none."""
-    return tuple(_read_line(line) for line in text.split(b"\n") if line)
+    """Return all mounts in ``text``, in its order; ValueError quotes a line that is none.
+
+    Of two lines with one ID the last one counts: a list that is read while mounts change may have both.
+    """
+    mounts = [_read_line(line) for line in text.split(b"\n") if line]
+    return tuple({mount.id: mount for mount in mounts}.values())
 
 
 def visible_mounts(mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
@@ -90,8 +95,9 @@ def _reached(root: Mount, path: bytes, children: dict[int, list[Mount]]) -> Moun
 def _read_line(line: bytes) -> Mount:
     head, separator, tail = line.partition(b" - ")
     fields, rest = head.split(b" "), tail.split(b" ")
-    if not separator or len(fields) < 6 or len(rest) < 3 or not fields[0].isdigit():
-        raise ValueError(f"this line of mountinfo has not the form of proc_pid_mountinfo(5): {line!r}")
+    numbers = fields[:2]
+    if not separator or len(fields) < 6 or len(rest) < 3 or not all(map(_NUMBER.fullmatch, numbers)):
+        raise ValueError(f"this line of mountinfo has not the form of proc_pid_mountinfo(5): {line[:300]!r}")
     return Mount(
         id=int(fields[0]),
         parent=int(fields[1]),

@@ -197,6 +197,8 @@ def _unquoted(text: bytes, number: int) -> bytes:
     def decoded(match: re.Match[bytes]) -> bytes:
         if match["hex"] is None:
             raise ProtocolError(f"line {number} of apt's configuration has a '%' that starts no %xx escape")
+        if match["hex"] == b"00":  # no setting of apt's can have it, and no system call takes it
+            raise ProtocolError(f"line {number} of apt's configuration has a NUL byte, as %00")
         return bytes((int(match["hex"], 16),))
 
     return _ESCAPE.sub(decoded, text) if b"%" in text else text
