@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A file system in user space: a real server of the kernel's FUSE protocol that can fall silent.
 
-Run as a program: ``fuse_server.py FD SILENT``, FD an open /dev/fuse, SILENT the numbers of the requests
-that it takes and never answers (``all``: every one). It holds two directories with two files each in
-memory, and really deletes what it is asked to. Sources: fuse(4), linux/fuse.h (protocol 7.31).
+Run as a program: ``fuse_server.py FD SILENT``, FD an open /dev/fuse, SILENT the number of the request that
+it takes and never answers (``all``: every one; ``28@6``: from the sixth on). It holds two
+directories, one with two files, in memory, and really deletes what it is asked to. Sources: fuse(4),
+linux/fuse.h (protocol 7.31).
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ class _Server:
         self.nodes |= {4: _Node(None, b"kept\n"), 5: _Node(None, b"kept\n")}
 
     def run(self) -> None:
-        silent = set(self.silent.split(","))
+        silent, _, first = self.silent.partition("@")
+        left = int(first or 1)
         while True:
             try:
                 request = os.read(self.device, 1 << 17)
@@ -80,8 +82,10 @@ class _Server:
                     return
                 raise
             _, code, unique, node, *_ = _IN.unpack_from(request)
-            if code != INIT and (ALL in silent or str(code) in silent):
-                continue
+            if code != INIT and silent in {ALL, str(code)}:
+                left -= 1
+                if left <= 0:
+                    continue
             if code in _NO_ANSWER:
                 continue
             try:

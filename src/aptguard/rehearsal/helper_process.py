@@ -16,6 +16,7 @@ import subprocess
 import threading
 
 _PYTHON = "/usr/bin/python3"
+_LAST_SECONDS = 5.0
 HERE, NAMESPACE_FOLLOWS = b"-", b"m"  # the first byte to a helper; with the second comes a descriptor
 
 _lock = threading.Lock()
@@ -68,8 +69,12 @@ class HelperProcess:
             self.process.send_signal(signal.SIGKILL)
 
     def bury(self) -> None:
-        """Wait for its end and give everything back."""
-        self.process.wait()
+        """Wait for its end and give everything back.
+
+        Not for ever: while it reads from a file system that does not answer, nothing can end it.
+        """
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=_LAST_SECONDS)
         for stream in (self.control, self.process.stdout, self.process.stderr):
             if stream is not None:
                 with contextlib.suppress(OSError):

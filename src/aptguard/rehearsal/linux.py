@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import select
 import struct
 
 # linux/sched.h
@@ -238,6 +239,21 @@ def ioctl_number(kind: int, number: int, size: int = 0) -> int:
     else:
         direction = (1 if size else 0) << 30
     return direction | size << 16 | kind << 8 | number
+
+
+def reaped_within(pid: int, seconds: float) -> bool:
+    """Reap the child ``pid`` and return True; False when it has not ended after ``seconds``.
+
+    A process that waits for an answer of the kernel's, say from a file system, ends only after it.
+    """
+    process = os.pidfd_open(pid)
+    try:
+        if not select.select([process], [], [], seconds)[0]:
+            return False
+    finally:
+        os.close(process)
+    os.waitpid(pid, 0)
+    return True
 
 
 def platform_machine() -> str:

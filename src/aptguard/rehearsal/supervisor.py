@@ -9,6 +9,7 @@ mounts anything. Whatever goes wrong ends as an Unknown in the result.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -373,8 +374,9 @@ class Supervisor:
         if self._init > 0:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._init, signal.SIGKILL)
-            os.waitpid(self._init, 0)
-            self._init = -1
+            init, self._init = self._init, -1
+            if not linux.reaped_within(init, _GRACE_SECONDS):
+                raise OSError(errno.ETIME, "a process in it cannot be ended: a file system does not answer it")
 
     def _end(self) -> None:
         self._observer.close()
