@@ -20,10 +20,16 @@ SOURCE = os.path.dirname(os.path.dirname(aptguard.__file__))
 DAEMON = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
+followed = os.environ.pop("FOLLOWED")
 import types
 service = types.ModuleType("aptguard.guard.service")
+class Runs:
+    following = property(lambda self: int(os.path.exists(followed)))
 class Guard:
     loaded = 0
+    runs = Runs()
+    def stay(self):
+        pass
     def __init__(self):
         Guard.loaded += 1
     def dispatch(self, method, parameters, *, peer, progress, cancelled):
@@ -56,7 +62,7 @@ class Started:
         activated = [] if listener is None else ["activated", str(listener.fileno())]
         self.process = subprocess.Popen(
             [sys.executable, "-c", DAEMON, SOURCE, *activated, *words],
-            env={**os.environ, "NOTIFY_SOCKET": address},
+            env={**os.environ, "NOTIFY_SOCKET": address, "FOLLOWED": os.path.join(directory, "followed")},
             pass_fds=descriptor,
             stderr=subprocess.PIPE,
             text=True,
@@ -169,6 +175,20 @@ def test_a_client_that_stays_keeps_the_daemon(start, path):
             daemon.told += daemon.notify.recv(65536).decode().splitlines()
         assert daemon.process.poll() is None
         silent.close()
+        assert daemon.process.wait() == 0
+
+
+def test_a_run_that_is_followed_keeps_the_daemon(start, path, tmp_path):
+    followed = tmp_path / "followed"
+    followed.touch()
+    with listening(path) as listener:
+        daemon = start("--idle", "0.05", listener=listener)
+        daemon.wait_until_told("READY=1")
+        told = len(daemon.told)
+        while daemon.told[told:].count("WATCHDOG=1") < 3:  # a tenth of a second apart
+            daemon.told += daemon.notify.recv(65536).decode().splitlines()
+        assert daemon.process.poll() is None
+        followed.unlink()
         assert daemon.process.wait() == 0
 
 

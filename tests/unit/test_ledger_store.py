@@ -9,6 +9,7 @@ from ledger_values import GRANTOR, NOW, finding, grant, report
 from aptguard.ledger.override import OverrideState, Pause, findings_digest
 from aptguard.ledger.store import Ledger
 from aptguard.policy.finding import Verdict
+from aptguard.report.model import Divergence, DivergenceKind, RealRun, RunEnd
 
 DIGEST = findings_digest([finding()])
 
@@ -25,6 +26,22 @@ def test_a_recorded_report_comes_back_the_same_after_a_restart(ledger, tmp_path)
     ledger.record(kept)
     ledger.close()
     assert Ledger(str(tmp_path / "state")).report(kept.id) == kept
+
+
+def test_how_a_run_ended_comes_back_with_its_report_and_goes_with_it(ledger):
+    run = RealRun(
+        NOW, RunEnd.DIVERGED, "one thing", (Divergence(DivergenceKind.GONE, "it is gone", b"/srv/\xff"),)
+    )
+    earlier, later = ledger.record(report()), ledger.record(report(time=NOW + 1))
+    ledger.record_run(earlier, run)
+    assert ledger.report("7F3K-92QX").real_run is None  # the later one's has not ended
+    ledger.record_run(later, run)
+    assert [one.real_run for one in ledger.reports()] == [run, run]
+    assert ledger.report("7F3K-92QX").real_run == run
+    ledger.prune(keep_days=1, max_bytes=1 << 30, now=NOW + 10 * 86400)
+    assert [one.real_run for one in ledger.reports()] == [run]
+    rows = ledger._database.read(lambda connection: connection.execute("SELECT report FROM runs"), "x")
+    assert [row[0] for row in rows] == [later]
 
 
 def test_an_id_that_was_never_given_has_no_report(ledger):

@@ -16,7 +16,7 @@ from aptguard.alerts.outlets import event_as_plain
 from aptguard.policy.finding import Finding, Severity, Verdict
 from aptguard.rehearsal.model import Effect, ScriptRun, Unknown
 from aptguard.report.machine import report_as_plain
-from aptguard.report.model import ChangedPath, Report
+from aptguard.report.model import ChangedPath, Divergence, DivergenceKind, RealRun, Report, RunEnd
 
 jsonschema = pytest.importorskip(
     "jsonschema", reason="the library jsonschema is not installed (Debian package python3-jsonschema)"
@@ -58,6 +58,17 @@ REPORTS: dict[str, Report] = {
         timing={"rehearse": 0.123456789},
         complete=False,
         mode="report",
+        real_run=RealRun(
+            1_790_000_100.0,
+            RunEnd.DIVERGED,
+            "2 things went\notherwise",
+            (
+                Divergence(DivergenceKind.GONE, "it is gone", b"/srv/\n\xff"),
+                Divergence(DivergenceKind.STATE, "it is half-configured", package="toy"),
+            ),
+            paths=3,
+            omitted=1,
+        ),
     ),
 }
 
@@ -99,6 +110,7 @@ def test_every_key_of_a_report_is_described() -> None:
         (("findings", 0, "count"), 0),
         (("transaction", "items", 0, "action"), "vanish"),
         (("complete",), "yes"),
+        (("real_run",), {"end": "well"}),
     ],
 )
 def test_the_schema_refuses_what_no_report_may_say(place: tuple[Any, ...], value: object) -> None:

@@ -15,7 +15,8 @@ from aptguard.alerts.message_ids import MESSAGE_IDS, EventName
 from aptguard.ledger.override import Grantor, Override, Pause
 from aptguard.policy.finding import Finding, Verdict
 from aptguard.report.machine import timestamp
-from aptguard.report.model import Report
+from aptguard.report.model import RealRun, Report, RunEnd
+from aptguard.report.real_run import ALARMING, divergence_subject, is_grave
 from aptguard.shown import shown
 from aptguard.transaction.model import Transaction
 
@@ -200,15 +201,45 @@ def pause_event(name: str, pause: Pause, why: str = "") -> Event:
     )
 
 
+def diverged_event(identifier: str, packages: Iterable[str], run: RealRun) -> Event | None:
+    """Return the event ``diverged`` about the ``run`` of the transaction ``identifier`` of ``packages``.
+
+    None for a run that ended as its rehearsal, or did not begin. What is gone and was to stay is an alarm;
+    all else is a warning.
+    """
+    if run.end not in ALARMING:
+        return None
+    first = f": {divergence_subject(run.divergences[0])}" if run.divergences else ""
+    if first:
+        first += f", {run.divergences[0].reason}"
+    ended = "did not come to its end" if run.end is RunEnd.HALF_WAY else "did what its rehearsal did not"
+    more = f", and {len(run.divergences) - 1} more" if len(run.divergences) > 1 else ""
+    return make_event(
+        EventName.DIVERGED,
+        f"The run of {identifier} {ended}{first}{more}. All of it: aptguard show {identifier}.",
+        priority=CRITICAL if is_grave(run) else WARNING,
+        id=identifier,
+        outcome=run.end.value,
+        reason=_unique([run.reason, *(one.reason for one in run.divergences)]),
+        path=_unique(one.path for one in run.divergences),
+        package=_unique(one.package for one in run.divergences) or _unique(packages),
+    )
+
+
 def degraded_event(reason: str) -> Event:
     """Return the event ``degraded``: a part of the guard does not work, for ``reason``."""
     return make_event(EventName.DEGRADED, f"The guard is degraded: {reason}", reason=reason)
 
 
-def unreadable_event(reason: str) -> Event:
-    """Return the event ``unknown`` for a transaction that could not even be read, for ``reason``."""
+def unreadable_event(reason: str, outcome: str) -> Event:
+    """Return the event ``unknown`` for a transaction that could not even be read, for ``reason``.
+
+    ``outcome`` is what became of it (guard.decision.Outcome).
+    """
     message = f"Could not tell what the package manager is about to do: {reason}"
-    return make_event(EventName.UNKNOWN, message, verdict=Verdict.UNKNOWN.value, reason=reason)
+    return make_event(
+        EventName.UNKNOWN, message, verdict=Verdict.UNKNOWN.value, outcome=outcome, reason=reason
+    )
 
 
 def describe(transaction: Transaction) -> str:

@@ -96,6 +96,8 @@ def log(arguments: argparse.Namespace) -> int:
         rest = f" and {more} more" if more > 0 else ""
         verdict = summary["verdict"]
         line = f"{summary['time']}  {summary['id']}  {verdict:<7}  {summary['user']}  {items}{rest}"
+        if summary.get("real_run") in ("diverged", "half-way"):
+            line += f"  ({summary['real_run']}: aptguard show {summary['id']})"
         print(stdout_style().fit(shown(line)))
     return 0
 

@@ -21,13 +21,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aptguard.daemon.access import Access
 from aptguard.daemon.client import SOCKET_PATH
 from aptguard.daemon.server import Server
 from aptguard.daemon.supervisor import Supervisor, take_from_environment
 from aptguard.guard.peer import Peer
+
+if TYPE_CHECKING:
+    from aptguard.guard.service import Guard
 
 _IDLE_SECONDS = 60.0
 _FINISH_SECONDS = 20.0  # for running calls when told to end
@@ -39,12 +42,25 @@ class _Reloadable:
     """The guard, made anew on SIGHUP: policy, ledger and what was said once are looked at afresh."""
 
     def __init__(self) -> None:
+        self._guard: Guard | None = None
+        self._former: list[Guard] = []
         self.load()
 
     def load(self) -> None:
         from aptguard.guard.service import Guard
 
-        self._guard = Guard()
+        fresh = Guard()
+        fresh.stay()
+        # A former one may still follow runs.
+        self._former = [guard for guard in self._former if guard.runs.following]
+        self._former += [self._guard] if self._guard is not None else []
+        self._guard = fresh
+
+    @property
+    def following(self) -> int:
+        """How many approved runs are being followed."""
+        guards = [*self._former, *([self._guard] if self._guard is not None else [])]
+        return sum(guard.runs.following for guard in guards)
 
     def dispatch(
         self,
@@ -55,6 +71,7 @@ class _Reloadable:
         progress: Callable[[str], None] | None,
         cancelled: threading.Event,
     ) -> dict[str, Any]:
+        assert self._guard is not None
         return self._guard.dispatch(method, parameters, peer=peer, progress=progress, cancelled=cancelled)
 
 
@@ -88,7 +105,9 @@ def main(words: Sequence[str] | None = None) -> int:
             for listener in listeners:
                 stack.enter_context(listener)
             server = Server(listeners, guard.dispatch, access=Access(reader_group=_group_of_readers()))
-            return serve(server, supervisor, idle_seconds=idle, reload=guard.load)
+            return serve(
+                server, supervisor, idle_seconds=idle, reload=guard.load, busy=lambda: guard.following > 0
+            )
     finally:
         if own is not None:
             with contextlib.suppress(OSError):
@@ -103,9 +122,17 @@ def _expect_rehearsal() -> None:
 
 
 def serve(
-    server: Server, supervisor: Supervisor, *, idle_seconds: float | None, reload: Callable[[], None]
+    server: Server,
+    supervisor: Supervisor,
+    *,
+    idle_seconds: float | None,
+    reload: Callable[[], None],
+    busy: Callable[[], bool] = lambda: False,
 ) -> int:
-    """Turn the server's loop until SIGTERM, SIGINT or ``idle_seconds`` without a client; SIGHUP reloads."""
+    """Turn the server's loop until SIGTERM, SIGINT or ``idle_seconds`` without a client; SIGHUP reloads.
+
+    While ``busy`` it is not idle.
+    """
     asked = _catch_signals(server)
     turn = _TURN_SECONDS
     if supervisor.watchdog_seconds is not None:
@@ -113,7 +140,9 @@ def serve(
     supervisor.tell("READY=1", "STATUS=Waiting for a transaction.")
     said = 0
     while not asked.end:
-        left = turn if idle_seconds is None else min(turn, max(0.0, idle_seconds - server.idle_seconds))
+        left = turn
+        if idle_seconds is not None and not busy():
+            left = min(turn, max(0.0, idle_seconds - server.idle_seconds))
         server.turn(left)
         supervisor.tell("WATCHDOG=1")
         if server.calls != said:
@@ -122,7 +151,7 @@ def serve(
         if asked.reload:
             asked.reload = False
             _reload(supervisor, reload)
-        if idle_seconds is not None and server.idle_seconds >= idle_seconds:
+        if idle_seconds is not None and server.idle_seconds >= idle_seconds and not busy():
             break
     return _wind_down(server, supervisor)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, assert_never
 
 from aptguard.alerts.events import event_from_report
@@ -19,11 +20,19 @@ from aptguard.report.style import Style
 REFUSED = 10
 
 
-def admit(state: GuardState, report: Report, policy: Policy, *, run: str, style: Style) -> dict[str, Any]:
+def admit(
+    state: GuardState,
+    report: Report,
+    policy: Policy,
+    *,
+    run: str,
+    style: Style,
+    approved: Callable[[int | None], None] = lambda _number: None,
+) -> dict[str, Any]:
     """Record ``report``, send its event and return the hook's reply: exit, text, verdict, outcome, id.
 
     ``run`` names the run of the package manager; an override that lets it pass is used up when that run
-    has ended, not now.
+    has ended, not now. ``approved`` is called before a good answer, with the report's number in the ledger.
     """
     state.end_what_is_over()
     now = time.time()
@@ -37,9 +46,11 @@ def admit(state: GuardState, report: Report, policy: Policy, *, run: str, style:
         overridden=override is not None,
         paused=pause is not None,
     )
-    state.in_ledger(lambda ledger: ledger.record(report), None)
+    number = state.in_ledger(lambda ledger: ledger.record(report), None)
     state.prune(policy.limits.keep_days)
     state.send(event_from_report(report, outcome.value, override=override, pause=pause), report)
+    if outcome.passes:
+        approved(number)
     return {
         "exit": 0 if outcome.passes else REFUSED,
         "text": _text(outcome, report, policy, style, override, pause),

@@ -10,10 +10,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aptguard.guard.errors import GuardError
 from aptguard.guard.peer import Peer
+
+if TYPE_CHECKING:
+    from aptguard.guard.service import Guard
 
 _REHEARSING = ("JudgeApt", "JudgeDpkg")
 
@@ -33,16 +36,35 @@ def main() -> int:
         expect_rehearsal()
     from aptguard.guard.service import Guard
 
+    guard = Guard()
     peer = Peer(pid=os.getppid(), uid=os.getuid(), gid=os.getgid())
     try:
-        reply = Guard().dispatch(
-            method, parameters, peer=peer, progress=lambda text: _say({"progress": text})
-        )
+        reply = guard.dispatch(method, parameters, peer=peer, progress=lambda text: _say({"progress": text}))
     except GuardError as error:
         _say({"error": error.name, "message": error.message})
         return 1
     _say(reply)
+    if guard.runs.waiting:
+        _follow_detached(guard)
     return 0
+
+
+def _follow_detached(guard: Guard) -> None:
+    """See what becomes of the approved run in a child that has nothing in common with the hook.
+
+    It must not keep apt's terminal or a pipe open, and no ^C may end it before apt.
+    """
+    if os.fork():
+        return
+    try:
+        os.setsid()
+        os.chdir("/")
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(nowhere, descriptor)
+        guard.follow_runs()
+    finally:
+        os._exit(0)
 
 
 def _say_progress(text: str) -> None:

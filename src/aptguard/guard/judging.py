@@ -12,13 +12,16 @@ from typing import Any
 
 from aptguard.alerts.events import override_event, unreadable_event
 from aptguard.guard.admission import REFUSED, admit
+from aptguard.guard.aftermath import Aftermath
 from aptguard.guard.caller import caller_from_request
 from aptguard.guard.condition import dpkg_hook_is_wired
+from aptguard.guard.decision import Outcome
 from aptguard.guard.dpkg_plan import names_to_be_purged, steps_of_dpkg, transaction_from_dpkg
 from aptguard.guard.errors import GuardError
 from aptguard.guard.examination import examine
 from aptguard.guard.peer import Peer
 from aptguard.guard.plan import OPERATIONS, capture_plan
+from aptguard.guard.run_watch import parent_run
 from aptguard.guard.selections import selections_to_put_back
 from aptguard.guard.settling import as_removals, to_be_settled
 from aptguard.guard.state import GuardState
@@ -43,7 +46,7 @@ from aptguard.transaction.model import Action, Transaction
 
 
 def judge_apt(
-    state: GuardState, parameters: Mapping[str, Any], peer: Peer, waiting: Waiting
+    state: GuardState, aftermath: Aftermath, parameters: Mapping[str, Any], peer: Peer, waiting: Waiting
 ) -> dict[str, Any]:
     """Return the answer to apt's Pre-Install-Pkgs hook."""
     style = _style(parameters)
@@ -58,7 +61,7 @@ def judge_apt(
     if elsewhere is not None:
         return _unreadable(state, f"apt plans by another package database: {elsewhere}.", style)
     loaded = state.policy()
-    database = _database(state)
+    database = state.database()
     try:
         transaction = transaction_from_apt(apt_input, database.states(), argv)
         caller = caller_from_request(parameters, pid=peer.pid, uid=peer.uid)
@@ -83,7 +86,12 @@ def judge_apt(
         gentler = examined(removals)
         if gentler.verdict is Verdict.ALLOW:
             settle, transaction, report = to_be_settled(transaction), removals, gentler
-    reply = admit(state, report, loaded.policy, run=_run(parameters, peer), style=style)
+    run = _run(parameters, peer)
+
+    def approved(number: int | None) -> None:
+        aftermath.approved(report, number, loaded.policy, run, of_apt=True, settle=settle)
+
+    reply = admit(state, report, loaded.policy, run=run, style=style, approved=approved)
     purged = [item.qualified for item in transaction.items if item.action is Action.PURGE]
     return {
         **reply,
@@ -94,13 +102,13 @@ def judge_apt(
 
 
 def judge_dpkg(
-    state: GuardState, parameters: Mapping[str, Any], peer: Peer, waiting: Waiting
+    state: GuardState, aftermath: Aftermath, parameters: Mapping[str, Any], peer: Peer, waiting: Waiting
 ) -> dict[str, Any]:
     """Return the answer to dpkg's own pre-invoke hook, for a call that no approved run of apt covers."""
     style = _style(parameters)
     run = _run(parameters, peer)
     loaded = state.policy()
-    database = _database(state)
+    database = state.database()
     try:
         argv = [os.fsencode(word) for word in _words(parameters, "argv")]
         command = read_dpkg_command(argv)
@@ -127,7 +135,14 @@ def judge_dpkg(
         cancelled=waiting.cancelled,
         record=state.record,
     )
-    return admit(state, report, loaded.policy, run=run, style=style)
+
+    def approved(number: int | None) -> None:
+        # What a front end removes to purge it is purged by a later call of its own.
+        whole = parent_run(run) if purged else run
+        unpack_only = command.action == "unpack"
+        aftermath.approved(report, number, loaded.policy, whole, of_apt=bool(purged), unpack_only=unpack_only)
+
+    return admit(state, report, loaded.policy, run=run, style=style, approved=approved)
 
 
 def announce(state: GuardState, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,7 +177,7 @@ def check(state: GuardState, parameters: Mapping[str, Any], peer: Peer, waiting:
     plan = capture_plan(operation, names, environment if isinstance(environment, dict) else os.environ)
     if plan is None:
         return {"report": None}
-    database = _database(state)
+    database = state.database()
     try:
         apt_input = read_apt_input(plan)
         planned = transaction_from_apt(apt_input, database.states())
@@ -188,7 +203,7 @@ def examine_for_selftest(state: GuardState, peer: Peer, policy: Policy) -> Calla
     """Return a function that examines a transaction as this process's own."""
     surroundings = {"environment": {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}}
     caller = caller_from_request(surroundings, pid=peer.pid, uid=peer.uid)
-    return lambda transaction: examine(transaction, caller, policy, database=_database(state))
+    return lambda transaction: examine(transaction, caller, policy, database=state.database())
 
 
 def _asked_as(transaction: Transaction, command_line: str) -> Transaction:
@@ -217,13 +232,14 @@ def _is_below_apt(parameters: Mapping[str, Any]) -> bool:
 
 def _unreadable(state: GuardState, reason: str, style: Style) -> dict[str, Any]:
     """Refuse what cannot be read: it may take packages away, and nobody can tell."""
-    state.send(unreadable_event(reason))
+    paused = state.in_ledger(lambda ledger: ledger.pause(time.time()), None)
+    outcome = Outcome.PASS_WHILE_PAUSED if paused else Outcome.STOP_BY_DOUBTS
+    state.send(unreadable_event(reason, outcome.value))
     lines = (
         "aptguard: BLOCKED - nothing has been changed; the verdict is unknown.",
         shown(reason),
         "Look at 'aptguard status'; 'aptguard pause --for 15min --reason ...' lets apt through meanwhile.",
     )
-    paused = state.in_ledger(lambda ledger: ledger.pause(time.time()), None)
     return {
         "exit": 0 if paused else REFUSED,
         "text": "".join(style.fit(line) + "\n" for line in lines),
@@ -262,11 +278,6 @@ def _style(parameters: Mapping[str, Any]) -> Style:
         colour=parameters.get("colour") is True,
         ascii=parameters.get("ascii") is not False,
     )
-
-
-def _database(state: GuardState) -> DpkgDatabase:
-    """Return dpkg's database with the index of file lists that spares reading them all."""
-    return DpkgDatabase(index=os.path.join(os.fsencode(state.state_directory), b"file-index.db"))
 
 
 def _working_directory(run: str) -> bytes:

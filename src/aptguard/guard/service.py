@@ -13,9 +13,11 @@ from typing import Any
 
 from aptguard import __version__
 from aptguard.guard import judging, records
+from aptguard.guard.aftermath import Aftermath
 from aptguard.guard.condition import State, look_at_machine, overall
 from aptguard.guard.errors import GuardError
 from aptguard.guard.peer import Peer
+from aptguard.guard.run_watch import RunWatch
 from aptguard.guard.selftest import run_selftest
 from aptguard.guard.state import GuardState
 from aptguard.guard.waiting import Waiting
@@ -34,6 +36,23 @@ class Guard:
 
     def __init__(self, *, state_directory: str = DIRECTORY, policy_paths: PolicyPaths | None = None) -> None:
         self._state = GuardState(state_directory, policy_paths)
+        self._aftermath = Aftermath(self._state)
+
+    @property
+    def runs(self) -> RunWatch:
+        """The approved runs that are being followed."""
+        return self._aftermath.watch
+
+    def stay(self) -> None:
+        """Follow approved runs in threads of this process, which stays; those of a former one as well."""
+        self._aftermath.watch.threaded = True
+        self._aftermath.adopt()
+
+    def follow_runs(self) -> None:
+        """Follow the approved runs to their end in this process, which is a child of the one that judged."""
+        self._state.reopen_ledger()
+        for followed in self.runs.waiting:
+            self.runs.follow_to_the_end(followed)
 
     def dispatch(
         self,
@@ -53,9 +72,9 @@ class Guard:
         waiting = Waiting(progress, cancelled.is_set if cancelled is not None else None)
         match method:
             case "JudgeApt":
-                return judging.judge_apt(self._state, parameters, peer, waiting)
+                return judging.judge_apt(self._state, self._aftermath, parameters, peer, waiting)
             case "JudgeDpkg":
-                return judging.judge_dpkg(self._state, parameters, peer, waiting)
+                return judging.judge_dpkg(self._state, self._aftermath, parameters, peer, waiting)
             case "Announce":
                 return judging.announce(self._state, parameters)
             case "Finish":

@@ -7,6 +7,7 @@ without it, which means without overrides and pauses, and says so once.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -18,6 +19,7 @@ from aptguard.guard.errors import GuardError
 from aptguard.guard.pause_marker import remove_marker
 from aptguard.guard.recording import Recording, write_recording
 from aptguard.host.dormant import dormant_accounts
+from aptguard.host.dpkg_database import DpkgDatabase
 from aptguard.ledger.error import LedgerError
 from aptguard.ledger.store import Ledger
 from aptguard.policy.load import LoadedPolicy, PolicyPaths
@@ -39,6 +41,7 @@ class GuardState:
         self.ledger_problem: str | None = None
         self._policy_files = PolicyFiles(policy_paths or PolicyPaths())
         self.outlets = Outlets(state_directory, self._figures)
+        self._parents_ledger: Ledger | None = None
         self._said: set[str] = set()
         self._ledger_works = False
         self._pruned = False
@@ -53,6 +56,10 @@ class GuardState:
             self.outlets.recovered("policy")
         return loaded
 
+    def database(self) -> DpkgDatabase:
+        """Return dpkg's database as it is now, with the index of file lists that spares reading them all."""
+        return DpkgDatabase(index=os.path.join(os.fsencode(self.state_directory), b"file-index.db"))
+
     def degraded(self, reason: str) -> None:
         """Send one ``degraded`` event for ``reason`` in the life of this process."""
         if reason not in self._said:
@@ -63,6 +70,11 @@ class GuardState:
         """Send ``event`` to where alerts go; ``report`` is the transaction's, for an event about one."""
         send_event(event)
         self.outlets.told(event, report)
+
+    def reopen_ledger(self) -> None:
+        """Open the ledger anew: a connection must not be used by a child (https://www.sqlite.org/faq.html#q6)."""
+        self._parents_ledger = self.ledger
+        self.ledger = Ledger(self.state_directory)
 
     def record(self, fingerprint: str, recording: Recording) -> None:
         """Keep what a judgement was made from, where that is wanted (see aptguard.guard.recording)."""

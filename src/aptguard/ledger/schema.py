@@ -59,7 +59,16 @@ _VERSION_1 = (
     ) STRICT""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1,)
+_VERSION_2 = (
+    # What became of an approved transaction; `run` is JSON.
+    """CREATE TABLE runs (
+        report INTEGER PRIMARY KEY,
+        time   REAL NOT NULL,
+        run    TEXT NOT NULL
+    ) STRICT""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
 
 
 def version(connection: sqlite3.Connection) -> int:

@@ -8,6 +8,7 @@ returns (https://www.sqlite.org/pragma.html#pragma_synchronous).
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sqlite3
 import zlib
@@ -19,7 +20,7 @@ from aptguard.ledger.error import LedgerError
 from aptguard.ledger.override import Grantor, Override, OverrideState, Pause
 from aptguard.ledger.rows import clean, concerns, grantor_row, select_overrides, select_pause
 from aptguard.policy.finding import Verdict
-from aptguard.report.model import Report
+from aptguard.report.model import RealRun, Report
 from aptguard.serialization import dumps, loads
 
 DIRECTORY = "/var/lib/aptguard"
@@ -27,6 +28,7 @@ _CLOCK_SLACK = 60.0  # seconds by which a grant may lie in the future (a clock t
 _ROW_BYTES = 500  # what a row takes beside its report: the other columns and the indexes
 _PROBE_BYTES = 8192
 _GRANTED = OverrideState.GRANTED.value
+_SELECT = "SELECT id, reports.report, run FROM reports LEFT JOIN runs ON runs.report = number"
 
 
 class Ledger:
@@ -46,8 +48,8 @@ class Ledger:
 
     # reports
 
-    def record(self, report: Report) -> None:
-        """Write ``report`` down."""
+    def record(self, report: Report) -> int:
+        """Write ``report`` down and return its number."""
         row = (
             report.id,
             report.fingerprint,
@@ -58,13 +60,26 @@ class Ledger:
             json.dumps(sorted(report.transaction.packages)),
             zlib.compress(dumps(report).encode("ascii"), 1),
         )
-        self._database.write(
-            lambda connection: connection.execute(
-                "INSERT INTO reports (id, fingerprint, time, verdict, user, frontend, packages, report)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                row,
+        return self._database.write(
+            lambda connection: (
+                connection.execute(
+                    "INSERT INTO reports (id, fingerprint, time, verdict, user, frontend, packages, report)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    row,
+                ).lastrowid
+                or 0
             ),
             "record a verdict",
+        )
+
+    def record_run(self, number: int, run: RealRun) -> None:
+        """Write down what became of the transaction whose report has ``number``."""
+        self._database.write(
+            lambda connection: connection.execute(
+                "INSERT OR REPLACE INTO runs (report, time, run) VALUES (?, ?, ?)",
+                (number, run.time, dumps(run)),
+            ),
+            "record how a run ended",
         )
 
     def reports(
@@ -83,7 +98,7 @@ class Ledger:
         conditions = ["1"]
         values: list[Any] = []
         if since is not None:
-            conditions.append("time >= ?")
+            conditions.append("reports.time >= ?")
             values.append(since)
         if verdict is not None:
             conditions.append("verdict = ?")
@@ -91,7 +106,7 @@ class Ledger:
         if package is not None:
             conditions.append("EXISTS (SELECT 1 FROM json_each(packages) WHERE value = ?)")
             values.append(package)
-        query = f"SELECT id, report FROM reports WHERE {' AND '.join(conditions)} ORDER BY number DESC"
+        query = f"{_SELECT} WHERE {' AND '.join(conditions)} ORDER BY number DESC"
 
         def operation(connection: sqlite3.Connection) -> tuple[Report, ...]:
             found: list[Report] = []
@@ -111,17 +126,18 @@ class Ledger:
 
     def report(self, identifier: str) -> Report | None:
         """Return the latest report with that ID, or None."""
-        query = "SELECT id, report FROM reports WHERE id = ? ORDER BY number DESC LIMIT 1"
+        query = f"{_SELECT} WHERE id = ? ORDER BY number DESC LIMIT 1"
         row = self._database.read(
             lambda connection: connection.execute(query, (identifier,)).fetchone(),
             f"read the report {identifier}",
         )
         return None if row is None else self._load(*row)
 
-    def _load(self, identifier: str, blob: bytes) -> Report:
+    def _load(self, identifier: str, blob: bytes, run: str | None) -> Report:
         try:
-            return loads(Report, zlib.decompress(blob))
-        except (ValueError, zlib.error) as error:
+            report = loads(Report, zlib.decompress(blob))
+            return report if run is None else dataclasses.replace(report, real_run=loads(RealRun, run))
+        except (ValueError, TypeError, OverflowError, RecursionError, zlib.error) as error:
             raise LedgerError(
                 f"The report {identifier} in the ledger {self._database.path} is not readable: {error}."
                 " It was written by another version of aptguard, or the file was edited."
@@ -332,6 +348,7 @@ class Ledger:
                 if may_go:
                     connection.execute("DELETE FROM reports WHERE number = ?", (number,))
                     excess, gone = excess - freed, gone + 1
+            connection.execute("DELETE FROM runs WHERE report NOT IN (SELECT number FROM reports)")
             return gone
 
         gone = self._database.write(operation, "prune old records")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from aptguard.policy.finding import Finding
 from aptguard.report.model import Report
 from aptguard.report.quantity import moment, plural, size
+from aptguard.report.real_run import real_run_lines
 from aptguard.report.style import Style
 from aptguard.report.text import subject_of
 from aptguard.report.tree import build_tree, script_lines, tree_lines
@@ -28,6 +29,8 @@ def details(report: Report, style: Style, *, changes: bool = False) -> str:
         "Transaction",
         *(f"  {line}" for line in _items(report)),
     ]
+    if report.real_run is not None:
+        lines += ["", "Real run", *(f"  {line}" for line in real_run_lines(report.real_run))]
     if report.findings:
         lines += ["", "Findings"]
         for finding in report.findings:

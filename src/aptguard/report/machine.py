@@ -13,6 +13,7 @@ from typing import Any
 from aptguard.policy.finding import Finding
 from aptguard.rehearsal.model import Unknown
 from aptguard.report.model import ChangedPath, Report
+from aptguard.report.real_run import real_run_as_plain
 from aptguard.shown import shown
 from aptguard.transaction.model import Item, Transaction
 
@@ -50,6 +51,7 @@ def report_as_plain(report: Report, *, changes: bool = False) -> dict[str, Any]:
         ],
         "notes": [shown(note) for note in report.notes],
         "complete": report.complete,
+        "real_run": real_run_as_plain(report.real_run),
         "timing": {stage: round(seconds, 4) for stage, seconds in report.timing.items()},
     }
 
@@ -66,6 +68,7 @@ def summary_as_plain(report: Report) -> dict[str, Any]:
         "items": [f"{item.action.value} {item.package}" for item in report.transaction.headline],
         "findings": len(report.findings),
         "unknowns": len(report.unknowns),
+        "real_run": None if report.real_run is None else report.real_run.end.value,
     }
 
 

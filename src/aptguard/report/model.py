@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 
 from aptguard.policy.finding import Finding, Verdict
 from aptguard.rehearsal.model import Effect, ScriptRun, Unknown
@@ -24,6 +25,50 @@ class ChangedPath:
     mtime_ns: int = 0
 
 
+class RunEnd(Enum):
+    """How the real run ended, beside its rehearsal."""
+
+    AS_REHEARSED = "as rehearsed"
+    DIVERGED = "diverged"  # it came to its end, and something is otherwise than in the rehearsal
+    HALF_WAY = "half-way"  # some packages are done and some are not, or one is left in between
+    NOT_BEGUN = "not begun"  # nothing was done after all
+    NOT_COMPARED = "not compared"
+
+
+class DivergenceKind(Enum):
+    """One way in which a real run differs from its rehearsal."""
+
+    GONE = "gone"  # a path that was to stay
+    STILL_THERE = "still there"  # a path that was to go
+    STATE = "state"  # dpkg's state of a package
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """One thing that the real run did otherwise; about ``path``, or else about ``package``."""
+
+    kind: DivergenceKind
+    reason: str
+    path: bytes | None = None
+    package: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RealRun:
+    """What became of an approved transaction.
+
+    ``time`` is when it had ended, in seconds since the epoch. ``paths`` were looked at; ``omitted`` are those
+    of the rehearsal that were not, and the divergences of which no more is said, for there are too many.
+    """
+
+    time: float
+    end: RunEnd
+    reason: str
+    divergences: tuple[Divergence, ...] = ()
+    paths: int = 0
+    omitted: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """All that is said of one transaction.
@@ -31,6 +76,7 @@ class Report:
     ``time`` is UTC in seconds since the epoch; ``changes`` counts by kind and by class of owner;
     ``timing`` is seconds by stage. ``fingerprint`` is the hex digest that ``id`` is made from.
     ``mode`` is ``enforce`` or ``report``. ``scripts`` are the runs of maintainer scripts, in their order.
+    ``real_run`` is None where the transaction has not been run, or not yet.
     """
 
     id: str
@@ -50,3 +96,4 @@ class Report:
     complete: bool = True
     mode: str = "enforce"
     scripts: tuple[ScriptRun, ...] = ()
+    real_run: RealRun | None = None

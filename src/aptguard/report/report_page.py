@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from aptguard.policy.finding import Finding
-from aptguard.report.model import Report
+from aptguard.report.model import RealRun, Report
 from aptguard.report.page import (
     Html,
     card,
@@ -19,7 +19,8 @@ from aptguard.report.page import (
     timeline,
     tree,
 )
-from aptguard.report.quantity import moment, plural, size
+from aptguard.report.quantity import moment, number, plural, size
+from aptguard.report.real_run import ALARMING
 from aptguard.report.text import subject_of
 from aptguard.report.tree import actor, build_tree, script_lines
 
@@ -41,6 +42,8 @@ def _head(report: Report) -> Iterator[Html]:
 
 
 def _sections(report: Report) -> Iterator[Html]:
+    if report.real_run is not None:
+        yield section("Real run", _real_run(report.real_run))
     if report.findings:
         yield section("Findings", [_finding(finding) for finding in report.findings])
     if report.unknowns:
@@ -72,6 +75,23 @@ def _sections(report: Report) -> Iterator[Html]:
     if notes or seconds:
         took = [paragraph(text(f"Took {seconds}"), kind="quiet")] if seconds else []
         yield section("About the rehearsal", [*notes, *took])
+
+
+def _real_run(run: RealRun) -> Iterator[Html]:
+    alarming = run.end in ALARMING
+    said = f"{run.end.value}, {moment(run.time)}: {run.reason}"
+    yield card([paragraph(text(said, "block" if alarming else ""))], "block" if alarming else "")
+    if run.divergences:
+        rows = (
+            (
+                text(one.kind.value),
+                text(one.path if one.path is not None else f"package {one.package}", "mono"),
+                text(one.reason),
+            )
+            for one in run.divergences
+        )
+        yield table(("What", "Where", "Why it is said"), rows)
+    yield paragraph(text(f"{number(run.paths)} paths compared, {number(run.omitted)} left out"), kind="quiet")
 
 
 def _changes(report: Report) -> Iterator[Html]:

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is done before and after the real run of an approved transaction: what to expect, and the comparison.
+
+Nothing here may hold up or fail a run: what goes wrong costs the comparison, and is said.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from aptguard.alerts.events import diverged_event
+from aptguard.guard.comparison import compare
+from aptguard.guard.expectation import Expectation, expect
+from aptguard.guard.run_watch import RunWatch
+from aptguard.guard.state import GuardState, account_files
+from aptguard.host.accounts import read_accounts
+from aptguard.policy.judge import stop_prefixes
+from aptguard.policy.model import Policy
+from aptguard.report.model import RealRun, Report, RunEnd
+
+_PATIENCE = 2.0  # seconds for the comparison of the run before
+_LOST = "nobody was there to see the end of the run"
+
+
+class Aftermath:
+    """The runs that a guard has approved, and what became of them."""
+
+    def __init__(self, state: GuardState) -> None:
+        self._state = state
+        self.watch = RunWatch(self._ended)
+
+    def approved(
+        self,
+        report: Report,
+        number: int | None,
+        policy: Policy,
+        run: str,
+        *,
+        of_apt: bool,
+        unpack_only: bool = False,
+        settle: Sequence[str] = (),
+    ) -> None:
+        """Note what the ``run`` of the approved transaction should do; called before the verdict is given.
+
+        ``number`` is the report's in the ledger; ``of_apt``: it is a run of apt, with an approval.
+        """
+        try:
+            self.watch.let_comparisons_end(_PATIENCE)
+            expectation = expect(
+                report,
+                number,
+                self._state.database(),
+                protected=_protected(policy),
+                unpack_only=unpack_only,
+                settle=settle,
+            )
+            self.watch.follow(run, expectation, of_apt=of_apt)
+        except Exception as error:
+            self._failed(error)
+
+    def adopt(self) -> None:
+        """Take over what a guard that is gone has followed."""
+        try:
+            self.watch.adopt(self._lost)
+        except Exception as error:
+            self._failed(error)
+
+    def _ended(self, expected: Expectation) -> None:
+        try:
+            policy = self._state.policy().policy
+            self._note(expected, compare(expected, policy, self._state.database(), time.time()))
+        except Exception as error:
+            self._failed(error)
+
+    def _lost(self, expected: Expectation) -> None:
+        self._note(expected, RealRun(time.time(), RunEnd.NOT_COMPARED, _LOST))
+
+    def _note(self, expected: Expectation, run: RealRun) -> None:
+        number = expected.number
+        if number is not None:
+            self._state.in_ledger(lambda ledger: ledger.record_run(number, run), None)
+        event = diverged_event(expected.id, expected.names, run)
+        if event is not None:
+            self._state.send(event)
+
+    def _failed(self, error: Exception) -> None:
+        self._state.degraded(
+            f"a run could not be compared with its rehearsal: {error or type(error).__name__}"
+        )
+
+
+def _protected(policy: Policy) -> list[bytes]:
+    """Return the directories whose own directories do not come and go: /, homes, what the policy protects."""
+    accounts = read_accounts(*account_files()).accounts
+    homes = [account.home for account in accounts if account.home.startswith(b"/") and account.uid >= 1000]
+    return [b"/", *stop_prefixes(policy), *homes[:100]]
