@@ -42,7 +42,7 @@ _OBSERVERS = [
 _NOT_NEEDED = {
     "_files_among lstat": "taken for a directory; when it is none, opening it as one fails and is named",
     "_make_workspace lstat": "the next place is tried",
-    "_overlay mount": "it is tried with fewer options, and what that changes is named",
+    "mount_overlay mount": "it is tried with fewer options, and what that changes is named",
     "mount_dev mount": "message queues are missing from some kernels",
     "_look lstat": "our own stand-in is then shown as a change",
     "_raise_loopback ioctl": "named in a note; a container may have no right to it",
