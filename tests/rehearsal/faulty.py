@@ -28,6 +28,8 @@ _OS = [
     "fstat",
     "lstat",
     "statvfs",
+    "fstatvfs",
+    "posix_spawn",
     "listdir",
     "setsid",
     "fork",

@@ -16,7 +16,7 @@ import pytest
 
 import aptguard.rehearsal.rehearse as rehearse_module
 from aptguard.rehearsal.model import RehearsalResult
-from rehearsal.machine import Machine
+from rehearsal.machine import LIMITS, Machine
 from rehearsal.test_bounds import eventually, tree_of
 
 pytestmark = pytest.mark.needs_root
@@ -41,7 +41,7 @@ _OBSERVERS = [
 # By caller and call: why nothing is unknown without it.
 _NOT_NEEDED = {
     "_files_among lstat": "taken for a directory; when it is none, opening it as one fails and is named",
-    "_make_workspace lstat": "the next place is tried",
+    "_place lstat": "the next place is tried",
     "mount_overlay mount": "it is tried with fewer options, and what that changes is named",
     "mount_dev mount": "message queues are missing from some kernels",
     "_look lstat": "our own stand-in is then shown as a change",
@@ -59,6 +59,7 @@ class Faulty:
     def __init__(self, machine: Machine, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.machine, self._directory, self._monkeypatch = machine, directory, monkeypatch
         self._number = 0
+        self.limits = LIMITS
 
     def prepare(self, **plan: Any) -> str:
         """Let the next rehearsals follow ``plan`` (see faulty.py); return the plan's path."""
@@ -75,7 +76,7 @@ class Faulty:
         return plan_file
 
     def run(self) -> RehearsalResult:
-        return self.machine.rehearse_shell(_SCRIPT)
+        return self.machine.rehearse_shell(_SCRIPT, self.limits)
 
     def sites(self) -> list[str]:
         """Return the sites of a rehearsal in the order in which they are first reached, by process."""

@@ -16,13 +16,18 @@ from aptguard.transaction.model import Transaction
 SECONDS_PER_PACKAGE = 3.0
 # What xz -6 makes of executables and documents, with dpkg's own databases on top.
 UNPACKED_PER_ARCHIVE_BYTE = 6
+# Of what most archives hold xz makes a quarter; removing alone writes little more than dpkg's databases anew.
+LIKELY_PER_ARCHIVE_BYTE = 5
+LIKELY_ANYHOW = 32 << 20
 
 
 def limits_for(policy: PolicyLimits, transaction: Transaction, archive_sizes: Iterable[int]) -> Limits:
     """Return the bounds for ``transaction``, whose .deb files have ``archive_sizes`` bytes."""
+    archives = sum(archive_sizes)
     return Limits(
         seconds=policy.seconds + SECONDS_PER_PACKAGE * len(transaction.packages),
-        upper_bytes=(policy.upper_mib << 20) + UNPACKED_PER_ARCHIVE_BYTE * sum(archive_sizes),
+        upper_bytes=(policy.upper_mib << 20) + UNPACKED_PER_ARCHIVE_BYTE * archives,
+        upper_likely_bytes=LIKELY_ANYHOW + LIKELY_PER_ARCHIVE_BYTE * archives,
         memory_bytes=policy.memory_mib << 20,
         processes=policy.processes,
         changes=policy.changes,

@@ -69,6 +69,7 @@ _libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
 _libc.unshare.argtypes = (ctypes.c_int,)
 _libc.setns.argtypes = (ctypes.c_int, ctypes.c_int)
 _libc.prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
+_libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 _libc.syscall.restype = ctypes.c_long
 
 
@@ -271,3 +272,12 @@ def mount_id(fd: int) -> int:
             if line.startswith(b"mnt_id:"):
                 return int(line.split()[1])
     raise OSError(38, f"/proc/self/fdinfo/{fd} has no mount ID; is /proc mounted?")
+
+
+def allocate(fd: int, size: int) -> None:
+    """Let the file ``fd`` have ``size`` bytes of disk space, or fail at once (fallocate(2)).
+
+    posix_fallocate(3) would write them all where the file system cannot do it.
+    """
+    if _libc.fallocate(fd, 0, 0, size) < 0:
+        raise _failure(f"cannot allocate {size >> 20} MiB of disk space (fallocate)")

@@ -16,6 +16,7 @@ class Limits:
     """Bounds of one rehearsal: seconds, bytes, counts.
 
     ``upper_spare_bytes`` is room beyond ``upper_bytes``: it may be filled before the bound is noticed.
+    ``upper_likely_bytes`` is what probably will be written there; it lies on disk where memory is too small.
     """
 
     seconds: float = 120.0
@@ -27,6 +28,7 @@ class Limits:
     processes: int = 1024
     output_bytes: int = 1 << 20
     changes: int = 500_000
+    upper_likely_bytes: int = 0
     trigger_seconds: float = 60.0  # of these, for the step that runs triggers
 
 

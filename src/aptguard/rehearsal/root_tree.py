@@ -16,18 +16,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from aptguard.rehearsal import linux, tripwire
-from aptguard.rehearsal.bounds import SPARE_INODES
 from aptguard.rehearsal.model import Limits, Unknown
 from aptguard.rehearsal.mount_plan import Cover, MountPlan, Planned, plan_mounts, why_uncovered
 from aptguard.rehearsal.mountinfo import Mount, is_below, read_mountinfo, visible_mounts
 from aptguard.rehearsal.overlay import WITHOUT_INDEX, WORST, for_comparison, mount_overlay
 from aptguard.rehearsal.own_trees import Devices, mount_dev, mount_proc, mount_sys
 from aptguard.rehearsal.small_copy import TooMuchToCopy, copy_file, copy_tree
+from aptguard.rehearsal.workspace import make_workspace
 from aptguard.shown import shown
 
 # File systems that hold files and directories only.
 _ONLY_FILES = frozenset({b"vfat", b"msdos", b"exfat"})
-_WORKSPACES = (b"/run", b"/tmp", b"/mnt", b"/dev")
 
 
 @dataclass(slots=True)
@@ -58,7 +57,7 @@ class RootTree:
     notes: list[str] = field(default_factory=list)
 
 
-def build_root_tree(limits: Limits, silent: Mapping[bytes, str]) -> RootTree:
+def build_root_tree(limits: Limits, silent: Mapping[bytes, str], disk: int | None = None) -> RootTree:
     """Build the tree at ``root`` in the workspace, which becomes the working directory.
 
     ``silent`` are the mount points that must not be looked at, as their server does not answer. Raises
@@ -71,7 +70,7 @@ def build_root_tree(limits: Limits, silent: Mapping[bytes, str]) -> RootTree:
     plan = plan_mounts(mounts, _files_among(mounts, silent), silent)
     sources = _Sources(plan)
     devices = Devices()
-    tree = RootTree(_make_workspace(limits), mounts, plan, unknowns=sources.unknowns)
+    tree = RootTree(make_workspace(limits, disk), mounts, plan, unknowns=sources.unknowns)
     for directory in (b"root", b"layers", b"files", b"copies"):
         os.mkdir(directory, 0o700)
     _place_all(tree, sources.opened)
@@ -121,21 +120,6 @@ class _Sources:
             self.unknowns.append(_uncovered(planned, str(error)))
             return
         self.opened[planned.point] = fd
-
-
-def _make_workspace(limits: Limits) -> int:
-    """Mount the workspace, make it the working directory and return a descriptor of it."""
-    for place in _WORKSPACES:
-        with contextlib.suppress(OSError):
-            if stat.S_ISDIR(os.lstat(place).st_mode):
-                break
-    else:
-        raise OSError(2, "none of /run, /tmp, /mnt and /dev is a directory; the rehearsal needs one")
-    room = limits.upper_bytes + limits.upper_spare_bytes, limits.upper_inodes + SPARE_INODES
-    options = b"mode=0700,size=%d,nr_inodes=%d" % room
-    linux.mount(b"aptguard", place, b"tmpfs", linux.MS_NOSUID | linux.MS_NODEV, options)
-    os.chdir(place)
-    return os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def _place_all(tree: RootTree, sources: dict[bytes, int]) -> None:

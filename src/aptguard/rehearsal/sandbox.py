@@ -40,16 +40,21 @@ class _Stop(Exception):  # noqa: N818
 
 
 def run_init(
-    request: RehearsalRequest, control: socket.socket, output: int, status: int, silent: Mapping[bytes, str]
+    request: RehearsalRequest,
+    control: socket.socket,
+    output: int,
+    status: int,
+    silent: Mapping[bytes, str],
+    disk: int | None = None,
 ) -> NoReturn:
     """Be pid 1 of the rehearsal until the supervisor is done with it; never returns.
 
     ``output`` is the pipe for what dpkg and the scripts write, ``status`` the one for dpkg's --status-fd.
-    ``silent``: see build_root_tree.
+    ``silent``: see build_root_tree. ``disk``: see make_workspace.
     """
     try:
         _guard_against_a_dead_supervisor(control)
-        placed = _prepare(request, control, output, status, silent)
+        placed = _prepare(request, control, output, status, silent, disk)
         _wait_for(control, "go")
         _run(request, control, output, status, placed)
         while receive(control) is not None:
@@ -77,7 +82,12 @@ def _guard_against_a_dead_supervisor(control: socket.socket) -> None:
 
 
 def _prepare(
-    request: RehearsalRequest, control: socket.socket, output: int, status: int, silent: Mapping[bytes, str]
+    request: RehearsalRequest,
+    control: socket.socket,
+    output: int,
+    status: int,
+    silent: Mapping[bytes, str],
+    disk: int | None,
 ) -> tuple[Placed, ...]:
     os.setsid()
     os.umask(0o077)
@@ -88,7 +98,7 @@ def _prepare(
         | linux.CLONE_NEWNET
         | linux.CLONE_NEWCGROUP
     )
-    tree = build_root_tree(request.limits, silent)
+    tree = build_root_tree(request.limits, silent, disk)
     _send_layers(tree, control)
     os.chdir(b"root")
     linux.pivot_root(b".", b".")

@@ -36,6 +36,7 @@ from aptguard.rehearsal.model import (
 )
 from aptguard.rehearsal.observer import NoObserver, ObservedLayer, Observer
 from aptguard.rehearsal.tripwire import Tripwires
+from aptguard.rehearsal.upper_room import UpperRoom
 from aptguard.shown import shown
 
 _TICK_SECONDS = 0.02
@@ -58,6 +59,7 @@ class Supervisor:
         progress: Progress,
     ) -> None:
         self._memory = read_memory()
+        self._room = UpperRoom(request.limits)
         self._request = replace(request, limits=for_machine(request.limits, self._memory))
         self._ticks = 0
         self._caller = caller
@@ -84,6 +86,7 @@ class Supervisor:
         """Rehearse and return the result; nothing runs any more when it returns."""
         with open("/proc/self/mountinfo", "rb") as file:
             silent = silent_mounts(file.read())
+        self._room.prepare(self._request.limits)
         linux.unshare(linux.CLONE_NEWPID)
         self._control, theirs = channel()
         self._output_pipe, output = os.pipe2(os.O_CLOEXEC)
@@ -95,7 +98,7 @@ class Supervisor:
             self._control.close()
             for fd in (self._output_pipe, self._status_pipe):
                 os.close(fd)
-            run_init(self._request, theirs, output, status, silent)
+            run_init(self._request, theirs, output, status, silent, self._room.device)
         theirs.close()
         os.close(output)
         os.close(status)
@@ -151,12 +154,11 @@ class Supervisor:
         return self._room_exhausted()
 
     def _room_exhausted(self) -> str | None:
-        for place in (self._scene.workspace, self._scene.shared_memory):
-            if place >= 0:
-                reason = room_exhausted(os.statvfs(place), self._request.limits)
-                if reason is not None:
-                    return reason
-        return None
+        if self._scene.shared_memory >= 0:
+            reason = room_exhausted(os.statvfs(self._scene.shared_memory), self._request.limits)
+            if reason is not None:
+                return reason
+        return self._room.exhausted(self._scene.workspace)
 
     def _poll(self, seconds: float) -> bool:
         """Take in what has come; return False when the init process is gone."""
@@ -201,6 +203,7 @@ class Supervisor:
                 self._scene.layers.append(ObservedLayer(path_in(message["point"]), upper, descriptors[0]))
             case "workspace":
                 self._scene.workspace = descriptors[0]
+                self._notes += self._room.mounted(descriptors[0])
             case "file":
                 copy = self._open_in_workspace(message, 0)
                 self._scene.files.append((path_in(message["point"]), copy, descriptors[0]))
@@ -382,6 +385,7 @@ class Supervisor:
         self._observer.close()
         self._control.close()
         self._kill()
+        self._room.give_up(self._scene.workspace)
 
 
 class CallerGone(Exception):  # noqa: N818
