@@ -25,7 +25,7 @@ ENVIRONMENT = {
 }
 LIMITS = Limits(seconds=60.0, leftover_seconds=0.5, upper_bytes=256 << 20)
 
-_SET_UP = r"""
+SET_UP = r"""
 mount -t tmpfs -o mode=0755 machine "$2"; cd "$2"; mkdir upper work root data
 mount -t overlay machine -o "lowerdir=$1,upperdir=upper,workdir=work" root
 cd root
@@ -116,7 +116,7 @@ def shell(script: str) -> Step:
 def running_machine(tree: str, mount_point: str) -> Iterator[Machine]:
     """Start a machine whose root is a copy-on-write view of ``tree``; it is gone afterwards."""
     holder = subprocess.Popen(
-        ["unshare", "--mount", "--propagation", "private", "sh", "-ec", _SET_UP, "sh", tree, mount_point],
+        ["unshare", "--mount", "--propagation", "private", "sh", "-ec", SET_UP, "sh", tree, mount_point],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from aptguard.rehearsal.mount_plan import Cover, MountPlan, needs_a_server, other_names, plan_mounts
+from aptguard.rehearsal.mount_plan import Cover, MountPlan, needs_a_server, plan_mounts, reachable_names
 from aptguard.rehearsal.mountinfo import Mount, is_below, read_mountinfo, visible_mounts
 
 ROOT = b"27 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n"
@@ -147,12 +147,24 @@ def test_what_may_wait_for_a_server_is_asked_first(kind: bytes, options: bytes, 
 
 def test_a_path_has_the_names_that_bind_mounts_give_it() -> None:
     found = mounts(b"30 27 254:0 /srv/real /mnt rw - ext4 /dev/vda rw", b"31 27 0:9 / /opt rw - tmpfs t rw")
-    assert other_names(b"/srv/real/x", found) == (b"/mnt/x",)
-    assert other_names(b"/mnt", found) == (b"/srv/real",)
-    assert other_names(b"/srv/other", found) == ()
-    assert other_names(b"/opt/x", found) == ()
+    assert reachable_names(b"/srv/real/x", b"/", found) == (b"/srv/real/x", b"/mnt/x")
+    assert reachable_names(b"/mnt", b"/mnt", found) == (b"/mnt", b"/srv/real")
+    assert reachable_names(b"/srv/other", b"/", found) == (b"/srv/other",)
+    assert reachable_names(b"/opt/x", b"/opt", found) == (b"/opt/x",)
 
 
 def test_a_name_that_another_mount_hides_is_no_name() -> None:
     found = mounts(b"30 27 254:0 /srv /mnt rw - ext4 /dev/vda rw", b"31 30 0:9 / /mnt/real rw - tmpfs t rw")
-    assert other_names(b"/srv/real/x", found) == ()
+    assert reachable_names(b"/srv/real/x", b"/", found) == (b"/srv/real/x",)
+
+
+def test_what_another_mount_hides_has_only_the_name_that_leads_past_it() -> None:
+    found = mounts(b"30 27 254:0 / /mnt rw - ext4 /dev/vda rw", b"31 27 0:9 / /srv rw - tmpfs t rw")
+    assert reachable_names(b"/srv/x", b"/", found) == (b"/mnt/srv/x",)
+    assert reachable_names(b"/srv/x", b"/srv", found) == (b"/srv/x",)
+
+
+def test_what_is_bound_though_its_own_name_is_gone_is_no_part_of_another_mount() -> None:
+    found = mounts(b"30 27 254:0 /a//deleted /mnt rw - ext4 /dev/vda rw")
+    assert plan_mounts(found, frozenset()).mounts[1].cover is Cover.OVERLAY
+    assert reachable_names(b"/mnt/x", b"/mnt", found) == (b"/mnt/x",)

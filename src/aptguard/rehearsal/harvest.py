@@ -13,9 +13,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from aptguard.changes.model import Change, FileType, Kind, Node
+from aptguard.changes.summary import tree_order
 from aptguard.rehearsal import linux
 from aptguard.rehearsal.model import Effect, Question, Unknown
-from aptguard.rehearsal.mount_plan import other_names
+from aptguard.rehearsal.mount_plan import reachable_names
 from aptguard.rehearsal.mountinfo import Mount
 from aptguard.rehearsal.observer import ObservedLayer, Observer
 from aptguard.rehearsal.questions import questions_path, read_questions
@@ -50,22 +51,50 @@ def harvest_changes(
     """Return the changes, whether they are all of them, and what could not be read."""
     from aptguard.changes.upper import Layer, read_changes
 
-    layers = [Layer(layer.mount_point, layer.upper, layer.lower) for layer in scene.layers]
-    found = read_changes(layers, limit=limit)
-    unknowns = [Unknown("a part of the changes", str(problem)) for problem in found.problems]
+    unknowns: list[Unknown] = []
     changes: list[Change] = []
-    for change in (*found.changes, *_file_changes(scene)):
-        ours = _without_our_part(change, scene)
-        if ours is None:
-            continue
-        if ours.cause is None:
-            ours = replace(ours, cause=observer.causes(ours.path))
-        changes.append(ours)
-        changes.extend(
-            replace(ours, path=name, other_names=(*ours.other_names, ours.path))
-            for name in other_names(ours.path, tuple(scene.mounts))
-        )
-    return tuple(changes[:limit]), not (found.truncated or len(changes) > limit), tuple(unknowns)
+    truncated = False
+    for group in _groups(scene):
+        layers = [Layer(layer.mount_point, layer.upper, layer.lower, layer.index) for layer in group]
+        found = read_changes(layers, limit=max(1, limit - len(changes)))
+        truncated |= found.truncated
+        unknowns += [Unknown("a part of the changes", str(problem)) for problem in found.problems]
+        for change in found.changes:
+            changes += _named(change, group[0].mount_point if len(group) == 1 else None, scene, observer)
+    for change in _file_changes(scene):
+        changes += _named(change, change.path, scene, observer)
+    changes.sort(key=tree_order)
+    return tuple(changes[:limit]), not (truncated or len(changes) > limit), tuple(unknowns)
+
+
+def _groups(scene: Scene) -> list[list[ObservedLayer]]:
+    """Return the layers as they are read: together, as one limit then takes from all what lies deepest.
+
+    Where the same file system is mounted in two places, one by one: then a path alone does not say where the
+    change was made.
+    """
+    devices = [mount.device for mount in scene.mounts]
+    shared = {device for device in devices if devices.count(device) > 1}
+    points = {mount.point for mount in scene.mounts if mount.device in shared}
+    if any(layer.mount_point in points for layer in scene.layers):
+        return [[layer] for layer in scene.layers]
+    return [scene.layers] if scene.layers else []
+
+
+def _named(change: Change, layer: bytes | None, scene: Scene, observer: Observer) -> list[Change]:
+    """Return ``change``, without our own part in it, once for each path that leads there."""
+    ours = _without_our_part(change, scene)
+    if ours is None:
+        return []
+    if ours.cause is None:
+        ours = replace(ours, cause=observer.causes(ours.path))
+    if layer is None:
+        return [ours]
+    names = reachable_names(ours.path, layer, tuple(scene.mounts)) or (ours.path,)
+    return [
+        replace(ours, path=name, other_names=(*ours.other_names, *(one for one in names if one != name)))
+        for name in names
+    ]
 
 
 def _without_our_part(change: Change, scene: Scene) -> Change | None:

@@ -74,6 +74,8 @@ _KERNEL = frozenset(
 _NETWORK = frozenset(
     b"nfs nfs4 cifs smb3 smbfs ceph afs 9p ncpfs coda glusterfs gfs2 ocfs2 lustre virtiofs orangefs".split()
 )
+# How the kernel ends the root of a mount whose directory or file has been deleted (fs/d_path.c).
+_GONE = b"//deleted"
 # overlayfs refuses them as lower: their names compare or hash in their own way (ovl_dentry_weird()).
 _REFUSED_BY_OVERLAY = frozenset(b"vfat msdos exfat ntfs ntfs3 hfs hfsplus hpfs jfs-ci".split())
 
@@ -164,28 +166,31 @@ def _base_of(mount: Mount, covered: list[Mount]) -> Mount | None:
         for other in covered
         if other.device == mount.device
         and is_below(mount.root, other.root)
+        and not mount.root.endswith(_GONE)
         and other.read_only <= mount.read_only
     ]
     return max(fitting, key=lambda other: len(other.root), default=None)
 
 
-def other_names(path: bytes, mounts: tuple[Mount, ...]) -> tuple[bytes, ...]:
-    """Return the further absolute paths under which ``path`` can be reached through bind mounts.
+def reachable_names(path: bytes, layer: bytes, mounts: tuple[Mount, ...]) -> tuple[bytes, ...]:
+    """Return all absolute paths that lead to what the mount at ``layer`` shows at ``path``.
 
-    ``mounts`` are the visible ones, parents first. A directory mounted in two places is one directory: what
-    is deleted at one name is gone at the other.
+    ``path`` itself is the first where it leads there, and not to another file system that is mounted in
+    between. ``mounts`` are the visible ones, parents first. A directory mounted in two places is one
+    directory: what is deleted at one name is gone at the other.
     """
-    home = [mount for mount in mounts if is_below(path, mount.point)][-1:]
-    if not home:
-        return ()
-    inside = path[len(home[0].point.rstrip(b"/")) :].strip(b"/")
-    physical = (home[0].root.rstrip(b"/") + b"/" + inside).rstrip(b"/") or b"/"
+    home = next(mount for mount in mounts if mount.point == layer)
+    inside = path[len(layer.rstrip(b"/")) :].strip(b"/")
+    physical = (home.root.rstrip(b"/") + b"/" + inside).rstrip(b"/") or b"/"
     names = []
     for mount in mounts:
-        if mount is home[0] or mount.device != home[0].device or not is_below(physical, mount.root):
+        if mount is home:
+            name = path
+        elif mount.device == home.device and is_below(physical, mount.root) and not home.root.endswith(_GONE):
+            rest = physical[len(mount.root.rstrip(b"/")) :].strip(b"/")
+            name = (mount.point.rstrip(b"/") + b"/" + rest).rstrip(b"/") or b"/"
+        else:
             continue
-        rest = physical[len(mount.root.rstrip(b"/")) :].strip(b"/")
-        name = (mount.point.rstrip(b"/") + b"/" + rest).rstrip(b"/") or b"/"
         if [other for other in mounts if is_below(name, other.point)][-1:] == [mount]:
             names.append(name)
-    return tuple(names)
+    return tuple(sorted(names, key=lambda name: name != path))

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class ObservedLayer:
-    """One overlay: its mount point, and directory descriptors of its upper and of its lower.
+    """One overlay: its mount point, and directory descriptors of its upper, its lower and its index, if any.
 
     The descriptors belong to the supervisor and stay open until the result is made.
     """
@@ -24,6 +24,7 @@ class ObservedLayer:
     mount_point: bytes
     upper: int
     lower: int
+    index: int | None = None
 
 
 class Observer(Protocol):
