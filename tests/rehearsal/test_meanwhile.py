@@ -58,6 +58,27 @@ def test_a_file_that_only_the_machine_changes_is_not_doubtful(machine: Machine) 
     assert result.unknowns == ()
 
 
+def test_a_log_that_a_service_goes_on_writing_is_not_doubtful(machine: Machine) -> None:
+    for name in ("grown", "cut", "rewritten", "kept"):
+        machine.write(f"/srv/data/{name}.log", "one\ntwo\n")
+    machine.write("/srv/data/empty.log", "")
+    result = rehearse_while(
+        machine,
+        "cd /srv/data; chmod 600 grown.log kept.log; : >>grown.log; chmod 600 empty.log; echo 1 >cut.log;"
+        " : >>rewritten.log; chmod 600 rewritten.log",
+        lambda: [
+            machine.write("/srv/data/grown.log", "one\ntwo\nthree\n"),
+            machine.write("/srv/data/empty.log", "one\n"),
+            machine.write("/srv/data/cut.log", "one\ntwo\nthree\n"),
+            machine.write("/srv/data/rewritten.log", "ONE\ntwo\nthree\n"),
+            machine.write("/srv/data/kept.log", "ONE\ntwo\nthree\n"),
+        ],
+    )
+    assert sorted(filter(None, doubtful(result))) == [b"/srv/data/cut.log", b"/srv/data/rewritten.log"]
+    told = {change.path for change in result.changes}
+    assert {b"/srv/data/grown.log", b"/srv/data/empty.log"} <= told
+
+
 def test_a_file_that_was_changed_just_before_is_not_doubtful(machine: Machine) -> None:
     machine.write("/srv/data/file", "before\n")
     assert doubtful(machine.rehearse_shell("echo x >>/srv/data/file")) == []

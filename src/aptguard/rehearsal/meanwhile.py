@@ -12,7 +12,7 @@ import stat
 import time
 from collections.abc import Iterable, Sequence
 
-from aptguard.changes.model import Change
+from aptguard.changes.model import Change, FileType, Kind
 from aptguard.rehearsal.model import Unknown
 from aptguard.rehearsal.mountinfo import Mount, is_below, read_mountinfo, visible_mounts
 from aptguard.rehearsal.observer import ObservedLayer
@@ -20,6 +20,7 @@ from aptguard.shown import shown
 
 _CLOCK_REALTIME_COARSE = 5  # linux/time.h: the clock of file times, or behind it
 _MOST_NAMED = 20
+_MOST_COMPARED = 16 << 20  # bytes of one file
 
 
 def moment() -> int:
@@ -28,7 +29,11 @@ def moment() -> int:
 
 
 def changed_files(changes: Iterable[Change], layers: Sequence[ObservedLayer], since: int) -> list[Unknown]:
-    """Return an Unknown for each changed file whose original was changed after ``since`` too, at most 20."""
+    """Return an Unknown for each changed file whose original was changed after ``since`` too, at most 20.
+
+    A log that a service goes on writing is none: where the scripts left its bytes alone, or where what they
+    left is the beginning of what the machine has now, nothing that they did can be hidden by it.
+    """
     deepest_first = sorted(layers, key=lambda layer: len(layer.mount_point), reverse=True)
     found: list[Unknown] = []
     for change in changes:
@@ -36,7 +41,11 @@ def changed_files(changes: Iterable[Change], layers: Sequence[ObservedLayer], si
         if change.deleted or len(found) >= _MOST_NAMED:
             continue
         layer = next((one for one in deepest_first if is_below(change.path, one.mount_point)), None)
-        if layer is not None and _touched(layer, change.path, since):
+        if (
+            layer is not None
+            and _touched(layer, change.path, since)
+            and not _only_written_on(layer, change, since)
+        ):
             reason = (
                 "the machine changed it during the rehearsal, so what the scripts did to it is not certain"
             )
@@ -45,14 +54,42 @@ def changed_files(changes: Iterable[Change], layers: Sequence[ObservedLayer], si
 
 
 def _touched(layer: ObservedLayer, path: bytes, since: int) -> bool:
-    inside = path[len(layer.mount_point.rstrip(b"/")) :].lstrip(b"/")
     try:
-        status = os.lstat(inside, dir_fd=layer.lower)
+        status = os.lstat(_inside(layer, path), dir_fd=layer.lower)
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
         return True  # it cannot be looked at, so nothing is certain
     return status.st_ctime_ns > since and not stat.S_ISDIR(status.st_mode)
+
+
+def _inside(layer: ObservedLayer, path: bytes) -> bytes:
+    return path[len(layer.mount_point.rstrip(b"/")) :].lstrip(b"/")
+
+
+def _only_written_on(layer: ObservedLayer, change: Change, since: int) -> bool:
+    """Whether the machine wrote to a file whose bytes the scripts left alone, or added to those they left."""
+    inside = _inside(layer, change.path)
+    if (
+        change.before is None
+        or change.after is None
+        or not (change.before.type is change.after.type is FileType.REGULAR)
+    ):
+        return False
+    try:
+        if Kind.CONTENT not in change.kinds:
+            return os.lstat(inside, dir_fd=layer.lower).st_mtime_ns > since
+        ours, theirs = _start(layer.upper, inside), _start(layer.lower, inside)
+    except OSError:
+        return False
+    return len(ours) < min(len(theirs), _MOST_COMPARED) and theirs.startswith(ours)
+
+
+def _start(directory: int, inside: bytes) -> bytes:
+    """Return the first bytes of a regular file."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    with open(os.open(inside, flags, dir_fd=directory), "rb") as file:
+        return file.read(_MOST_COMPARED)
 
 
 def changed_mounts(changes: Sequence[Change], before: Iterable[Mount], mountinfo: bytes) -> list[Unknown]:
