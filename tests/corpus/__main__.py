@@ -20,10 +20,11 @@ PROJECT = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [os.path.join(PROJECT, "src"), os.path.dirname(HERE)]
 
 from corpus import results  # noqa: E402
+from corpus.data import TYPICAL_DATA  # noqa: E402
 from corpus.results import Result, Step  # noqa: E402
-from corpus.trial import download, machine_tree, try_package  # noqa: E402
+from corpus.trial import download, machine_tree, try_group, try_package  # noqa: E402
 
-_AT_ONCE = 10  # packages that are downloaded together
+_AT_ONCE = 8  # packages that are downloaded together
 STOP = "/tmp/aptguard-corpus-stop"  # while it stands, no further package is begun
 
 
@@ -39,6 +40,7 @@ def main() -> int:
     parser.add_argument("--deb", help="aptguard's package (build/aptguard_*_all.deb)")
     parser.add_argument("--build", default="", help="the commit that package was built from (the checkout's)")
     parser.add_argument("--triggers", action="store_true", help="rehearse triggers too; not the default")
+    parser.add_argument("--together", type=int, default=1, help="how many come in one transaction (1)")
     parser.add_argument("--report-only", action="store_true")
     arguments = parser.parse_args()
     arguments.build = arguments.build or _commit()
@@ -83,10 +85,22 @@ def _try_all(packages: list[str], directory: str, arguments: argparse.Namespace)
         result = try_package(
             package, version, tree, older=older, triggers=arguments.triggers, keep=recordings
         )
+        tell(result)
+
+    def some(group: list[str]) -> None:
+        if os.path.exists(STOP):
+            return
+        for result in try_group(group, version, tree, keep=recordings):
+            if result.problem:  # two of them conflict, or one took another along
+                one(result.package, False)
+            else:
+                tell(result)
+
+    def tell(result: Result) -> None:
         result.build, result.day = arguments.build, time.strftime("%Y-%m-%d")
-        results.write(f"{directory}/{package}.json", result)
+        results.write(f"{directory}/{result.package}.json", result)
         told = " ".join(_told(step) for step in result.steps)
-        print(f"{package:24} {told} {result.seconds:.0f}s {result.problem[:200]}", flush=True)
+        print(f"{result.package:24} {told} {result.seconds:.0f}s {result.problem[:200]}", flush=True)
 
     def fetch(batch: list[str]) -> tuple[dict[str, str], set[str]]:
         return ({}, set()) if os.path.exists(STOP) else download(version, tree, batch)
@@ -98,11 +112,18 @@ def _try_all(packages: list[str], directory: str, arguments: argparse.Namespace)
         futures = []
         for batch, archives in zip(batches, fetched, strict=True):
             problems, older = archives.result()
-            for package in batch:
-                if package in problems:
-                    results.write(f"{directory}/{package}.json", Result(package, version, problems[package]))
-                else:
-                    futures.append(pool.submit(one, package, package in older))
+            for package, problem in problems.items():
+                results.write(f"{directory}/{package}.json", Result(package, version, problem))
+            left = [package for package in batch if package not in problems]
+            alone = [package for package in left if package in older or package in TYPICAL_DATA]
+            futures += [pool.submit(one, package, package in older) for package in alone]
+            left = [package for package in left if package not in alone]
+            together = arguments.together
+            if together == 1:
+                futures += [pool.submit(one, package, False) for package in left]
+            else:
+                groups = [left[start : start + together] for start in range(0, len(left), together)]
+                futures += [pool.submit(some, group) for group in groups]
         for future in as_completed(futures):
             future.result()
 

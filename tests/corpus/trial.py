@@ -14,16 +14,17 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 
 from aptguard.ledger.store import Ledger
 from aptguard.report.model import Report
 from aptguard.shown import shown
 from corpus.data import TYPICAL_DATA
-from corpus.fidelity import compare, recording_of
+from corpus.fidelity import compare, recording_since, recordings_in
 from corpus.package_lists import shorten
 from corpus.results import Result, Step
-from corpus.witness import happened, listing
+from corpus.witness import listing
 from testbed import cache
 from testbed.guest import Container, Guest, GuestError
 from testbed.server import install_aptguard
@@ -102,8 +103,35 @@ def try_package(
     :param triggers: have triggers rehearsed too, which is not the default.
     :param keep: a directory for what each judgement was made from.
     """
-    start = time.monotonic()
     result = Result(package, version)
+    _on_a_machine(
+        version,
+        tree,
+        [result],
+        lambda machine: _steps(machine, package, result, older=older),
+        triggers=triggers,
+        keep=keep,
+    )
+    return result
+
+
+def try_group(packages: list[str], version: str, tree: Tree, *, keep: str | None = None) -> list[Result]:
+    """Return the same of packages that come in one transaction, and go one by one."""
+    results = [Result(package, version) for package in packages]
+    _on_a_machine(version, tree, results, lambda machine: _steps_together(machine, results), keep=keep)
+    return results
+
+
+def _on_a_machine(
+    version: str,
+    tree: Tree,
+    results: list[Result],
+    steps: Callable[[Guest], None],
+    *,
+    triggers: bool = False,
+    keep: str | None = None,
+) -> None:
+    start = time.monotonic()
     try:
         with Guest(version, tree=tree, network="private") as machine:
             machine.run(
@@ -112,14 +140,15 @@ def try_package(
             machine.run(f"install -d -m 700 {RECORDINGS}")
             if triggers:
                 machine.write(TRIGGERS, "rehearse_triggers = true\n")
-            _steps(machine, package, result, older=older)
-            _judged(machine, result)
+            steps(machine)
+            _judged(machine, results)
             if keep:
-                _keep_recordings(machine, package, keep)
+                _keep_recordings(machine, results[0].package, keep)
     except (GuestError, OSError, TimeoutError, subprocess.TimeoutExpired) as error:
-        result.problem = shown(str(error))[-600:]
-    result.seconds = round(time.monotonic() - start, 1)
-    return result
+        for result in results:
+            result.problem = shown(str(error))[-600:]
+    for result in results:
+        result.seconds = round((time.monotonic() - start) / len(results), 1)
 
 
 def _steps(machine: Guest, package: str, result: Result, *, older: bool) -> None:
@@ -138,17 +167,30 @@ def _steps(machine: Guest, package: str, result: Result, *, older: bool) -> None
         _purge(machine, result, package)
 
 
+def _steps_together(machine: Guest, results: list[Result]) -> None:
+    _step(machine, results[0], f"{APT} install {' '.join(one.package for one in results)}")
+    installed = results[0].steps[0]
+    for result in results:
+        result.steps = [installed]
+        if installed.exit != 0:
+            result.problem = f"it cannot be installed with the others: {installed.said[-400:]}"
+        else:
+            _purge(machine, result, result.package)
+
+
 def _purge(machine: Guest, result: Result, package: str) -> None:
     """Purge ``package`` with what it had brought along, and compare that with its rehearsal."""
     upper, below = machine.upper()
     before = listing(upper, below)
-    known = set(os.listdir(machine.path(RECORDINGS)))
+    known = recordings_in(machine.path(RECORDINGS))
     _step(machine, result, f"{APT} purge --autoremove {package}")
     after = listing(upper, below, before)
-    recording = recording_of(machine.path(RECORDINGS), known)
+    recording = recording_since(machine.path(RECORDINGS), known)
     step = result.steps[-1]
-    step.fidelity = asdict(compare(recording, happened(before, after), after))
-    if recording is not None:
+    step.fidelity = asdict(compare(recording, before, after))
+    if recording is None:
+        result.problem = "its purge was not rehearsed"
+    else:
         step.scripts = sorted({f"{run.package} {run.script}" for run in recording.result.scripts})
         step.purged = [item.package for item in recording.transaction.items]
 
@@ -162,10 +204,11 @@ def _step(machine: Guest, result: Result, command: str) -> None:
     )
 
 
-def _judged(machine: Guest, result: Result) -> None:
+def _judged(machine: Guest, results: list[Result]) -> None:
     """Put each report of the guard's ledger to the step that it is of: both are in order of time."""
+    steps = [step for result in results for step in result.steps]
     for report in reports(machine):
-        step = next((step for step in result.steps if not step.verdict and _is_of(report, step)), None)
+        step = next((step for step in steps if not step.verdict and _is_of(report, step)), None)
         if step is None:
             continue
         step.verdict = report.verdict.value
@@ -192,7 +235,11 @@ def _is_of(report: Report, step: Step) -> bool:
     asked = report.transaction.command_line or ""
     words = ("dist-upgrade", "install", "purge")
     mine = next((word for word in words if f" {word}" in step.command), "")
-    return report.transaction.frontend != "aptguard check" and f" {mine}" in f" {asked}"
+    return (
+        report.transaction.frontend != "aptguard check"
+        and f" {mine}" in f" {asked}"
+        and (mine != "purge" or step.command.split()[-1] in asked.split())
+    )
 
 
 def reports(machine: Guest) -> list[Report]:
