@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from testbed.trees import base_tree
 
 @pytest.fixture(scope="session")
 def debian_tree(needs_root: None) -> str:
-    return base_tree("12")
+    return os.environ.get("APTGUARD_TEST_TREE") or base_tree("12")
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 
 DEFAULT_DIRECTORY = "/var/tmp/aptguard-testbed"
@@ -65,6 +66,22 @@ def remove_tree(directory: str) -> None:
     """Delete a directory of the cache and nothing that is mounted in it."""
     if os.path.lexists(directory):
         subprocess.run(["rm", "-rf", "--one-file-system", directory], check=True)
+
+
+@contextlib.contextmanager
+def own_directory(kind: str) -> Iterator[str]:
+    """A new directory below ``kind``; those that killed processes have left are deleted first."""
+    parent = cache_directory(kind)
+    with locked(kind):
+        for name in os.listdir(parent):
+            if not os.path.exists(f"/proc/{name.split('-')[0]}"):
+                remove_tree(os.path.join(parent, name))
+        directory = tempfile.mkdtemp(dir=parent, prefix=f"{os.getpid()}-")
+    os.chmod(directory, 0o755)
+    try:
+        yield directory
+    finally:
+        remove_tree(directory)
 
 
 def keep_packages(archives: str, version: str) -> None:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -205,7 +205,7 @@ class Container:
         if self._network == "private":
             spec["arguments"].insert(0, "--private-network")
         if self._root == "copy":
-            spec["copy"] = self._unwind.enter_context(_directory_for_copy())
+            spec["copy"] = f"{self._unwind.enter_context(cache.own_directory('copies'))}/root"
         if self._upper:
             spec["workdir"] = self._unwind.enter_context(
                 tempfile.TemporaryDirectory(dir=os.path.dirname(self._upper), prefix=".work-")
@@ -356,20 +356,3 @@ def _children(pid: int) -> list[int]:
             return [int(child) for child in file.read().split()]
     except OSError:
         return []
-
-
-@contextlib.contextmanager
-def _directory_for_copy() -> Iterator[str]:
-    """A directory on disk for one guest; one left by a test run that was killed is deleted first."""
-    parent = cache.cache_directory("copies")
-    with cache.locked("copies"):
-        for name in os.listdir(parent):
-            owner = name.split("-")[0]
-            if not os.path.exists(f"/proc/{owner}"):
-                cache.remove_tree(os.path.join(parent, name))
-        directory = tempfile.mkdtemp(dir=parent, prefix=f"{os.getpid()}-")
-    os.chmod(directory, 0o755)
-    try:
-        yield os.path.join(directory, "root")
-    finally:
-        cache.remove_tree(directory)
