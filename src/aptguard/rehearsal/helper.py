@@ -19,6 +19,7 @@ import json
 import socket
 
 from aptguard.rehearsal import linux
+from aptguard.rehearsal.chroot import make_root_a_mount_point, root_is_mount_point
 from aptguard.rehearsal.model import RehearsalRequest, RehearsalResult, Unknown
 from aptguard.rehearsal.observer import NoObserver, Observer, ShieldedObserver
 from aptguard.rehearsal.supervisor import CallerGone, Supervisor
@@ -83,6 +84,8 @@ def main(_arguments: list[str]) -> int:
         linux.setns(namespace, linux.CLONE_NEWNS)
         os.close(namespace)
     try:
+        if not root_is_mount_point():
+            make_root_a_mount_point()
         result = Supervisor(request, 0, observer_for, _tell).run()
     except (CallerGone, BrokenPipeError):
         return 1
