@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import itertools
+import re
+from pathlib import Path
 
 import pytest
 
-from aptguard.guard.decision import Outcome, decide
+from aptguard.guard.decision import OWN_LIBRARIES, Outcome, decide
 from aptguard.policy.finding import Verdict
 from aptguard.policy.model import Mode, WhenUnable
 from aptguard.transaction.model import Action, Item, Transaction
@@ -47,6 +49,23 @@ def test_the_policy_can_let_every_unknown_pass_or_stop_every_one() -> None:
 def test_aptguard_can_be_purged_when_nothing_can_be_rehearsed() -> None:
     assert decided(Verdict.UNKNOWN, OWN_PURGE) is Outcome.PASS_WITH_DOUBTS
     assert decided(Verdict.UNKNOWN, OWN_PURGE, when_unable=WhenUnable.BLOCK) is Outcome.PASS_WITH_DOUBTS
+
+
+@pytest.mark.parametrize("when_unable", WhenUnable)
+def test_aptguard_can_go_with_its_own_libraries_when_nothing_can_be_rehearsed(
+    when_unable: WhenUnable,
+) -> None:
+    with_libraries = transaction(("aptguard", Action.PURGE), ("python3-structlog", Action.REMOVE))
+    assert decided(Verdict.UNKNOWN, with_libraries, when_unable=when_unable) is Outcome.PASS_WITH_DOUBTS
+    assert decided(Verdict.BLOCK, with_libraries, when_unable=when_unable) is Outcome.STOP
+    libraries_alone = transaction(("python3-structlog", Action.REMOVE))
+    assert decided(Verdict.UNKNOWN, libraries_alone) is Outcome.STOP_BY_DOUBTS
+
+
+def test_the_rule_of_the_hooks_knows_the_same_libraries() -> None:
+    rules = (Path(__file__).parents[2] / "hooks/hooklib/rules.sh").read_text("utf-8")
+    body = rules.partition("only_aptguard() {")[2].partition("return 1")[0]
+    assert set(re.findall(r"python3?-[\w-]+", body)) == OWN_LIBRARIES
 
 
 def test_aptguard_can_be_purged_whatever_is_thought_of_it() -> None:

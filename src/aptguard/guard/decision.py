@@ -15,6 +15,20 @@ from aptguard.policy.model import Mode, WhenUnable
 from aptguard.transaction.model import Transaction
 
 OWN_PACKAGE = "aptguard"
+# What it needs of Debian's, and what that needs; the same names as in hooks/hooklib/rules.sh.
+OWN_LIBRARIES = frozenset(
+    (
+        *(
+            "python3-apt",
+            "python-apt-common",
+            "python3-pydantic",
+            "python3-pydantic-core",
+            "python3-structlog",
+        ),
+        *("python3-systemd", "python3-typing-extensions", "python3-annotated-types"),
+        "python3-typing-inspection",
+    )
+)
 
 
 class Outcome(Enum):
@@ -68,7 +82,7 @@ def decide(
 
 def stops_when_unable(transaction: Transaction, when_unable: WhenUnable) -> bool:
     """Return whether an unknown verdict stops this transaction."""
-    if takes_only_itself_away(transaction):
+    if takes_only_itself_away(transaction, OWN_LIBRARIES):
         return False
     match when_unable:
         case WhenUnable.ALLOW:
@@ -81,11 +95,12 @@ def stops_when_unable(transaction: Transaction, when_unable: WhenUnable) -> bool
             assert_never(when_unable)
 
 
-def takes_only_itself_away(transaction: Transaction) -> bool:
-    """Whether the transaction removes or purges aptguard and nothing else: that never stops.
+def takes_only_itself_away(transaction: Transaction, libraries: frozenset[str] = frozenset()) -> bool:
+    """Whether the transaction takes away aptguard and nothing else but ``libraries``: that never stops.
 
     Whatever is thought of it, a guard must not keep the administrator from taking it away.
     """
-    return bool(transaction.items) and all(
-        item.package == OWN_PACKAGE and item.action.takes_away for item in transaction.items
-    )
+    return all(
+        item.action.takes_away and (item.package == OWN_PACKAGE or item.package in libraries)
+        for item in transaction.items
+    ) and any(item.package == OWN_PACKAGE for item in transaction.items)
