@@ -21,10 +21,13 @@ sys.path[:0] = [os.path.join(PROJECT, "src"), os.path.dirname(HERE)]
 
 from corpus import results  # noqa: E402
 from corpus.data import TYPICAL_DATA  # noqa: E402
+from corpus.kept import compact, keep, kept  # noqa: E402
+from corpus.page import page, summary  # noqa: E402
 from corpus.results import Result, Step  # noqa: E402
 from corpus.trial import download, machine_tree, try_group, try_package  # noqa: E402
 
 _AT_ONCE = 8  # packages that are downloaded together
+PAGE = os.path.join(PROJECT, "docs", "corpus.md")
 STOP = "/tmp/aptguard-corpus-stop"  # while it stands, no further package is begun
 
 
@@ -41,16 +44,17 @@ def main() -> int:
     parser.add_argument("--build", default="", help="the commit that package was built from (the checkout's)")
     parser.add_argument("--triggers", action="store_true", help="rehearse triggers too; not the default")
     parser.add_argument("--together", type=int, default=1, help="how many come in one transaction (1)")
+    parser.add_argument("--keep", action="store_true", help="try nothing; keep the results with the sources")
     parser.add_argument("--report-only", action="store_true")
     arguments = parser.parse_args()
     arguments.build = arguments.build or _commit()
     directory = os.path.join(arguments.results, arguments.debian)
     os.makedirs(directory, exist_ok=True)
-    if not arguments.report_only:
+    if not (arguments.report_only or arguments.keep):
         packages = arguments.packages or listed()
         left = [one for one in packages if arguments.again or not os.path.exists(f"{directory}/{one}.json")]
         _try_all(left, directory, arguments)
-    return _report(arguments.results)
+    return _report(arguments.results, to_keep=arguments.keep)
 
 
 def listed() -> list[str]:
@@ -135,12 +139,16 @@ def _told(step: Step) -> str:
     return f"{step.verdict or f'exit{step.exit}'}({step.fidelity['agreed']}-{missed}+{invented})"
 
 
-def _report(directory: str) -> int:
-    found = [results.read(path) for path in sorted(glob.glob(f"{directory}/*/*.json"))]
-    text = results.page(found)
+def _report(directory: str, *, to_keep: bool) -> int:
+    found = [compact(results.read(path)) for path in sorted(glob.glob(f"{directory}/*/*.json"))]
+    text = page(found)
     with open(os.path.join(directory, "report.md"), "w", encoding="utf-8") as file:
         file.write(text)
-    print(text.split("\n## Deserved")[0])
+    if to_keep:
+        keep(found)
+        with open(PAGE, "w", encoding="utf-8") as file:
+            file.write(page(kept()))
+    print(summary(found))
     return 1 if any(results.undeserved(one) for one in found if not one.problem) else 0
 
 

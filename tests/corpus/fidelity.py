@@ -65,18 +65,28 @@ NOT_COMPARED = (
     ),
 )
 
-# These count as disagreements; the rule says what the cause is.
+# These count as disagreements; the rule says what the cause is. A pattern is ``WHAT PATH``.
 CAUSES = (
     Rule(
-        "trigger",
-        ("/etc/ld.so.cache", "/var/cache/ldconfig/aux-cache"),
-        "a trigger (dpkg-trigger(1)) of another package writes it anew; triggers are not rehearsed unless the"
-        " policy says rehearse_triggers = true",
+        "a socket of another service",
+        ("deleted /var/lib/haproxy", "deleted /var/lib/haproxy/dev", "deleted /var/lib/haproxy/dev/log"),
+        "rsyslog takes its socket away as it stops, and only then can haproxy's postrm take the empty"
+        " directories away; a rehearsal stops no service, so the socket stays",
     ),
     Rule(
-        "service",
-        ("/var/cache/bind/managed-keys.bind*", "/var/log/squid/*"),
-        "a running service writes it, at the latest as it stops; the rehearsal stops none",
+        "a log of a running service",
+        ("created /var/log/*", "changed /var/log/*"),
+        "a service writes to its log, at the latest as it stops",
+    ),
+    Rule(
+        "a file of a running service",
+        (
+            "changed /var/cache/bind/managed-keys.bind*",
+            "changed /var/lib/dovecot/instances",
+            "deleted /var/lib/clamav",
+            "deleted /var/lib/clamav/tmp.*",
+        ),
+        "the service writes it, or takes it away, as it stops or in the seconds between the two looks",
     ),
 )
 
@@ -109,6 +119,16 @@ def rule_of(path: str, rules: Iterable[Rule]) -> Rule | None:
     return next(
         (rule for rule in rules if any(fnmatch.fnmatchcase(path, one) for one in rule.patterns)), None
     )
+
+
+def cause_of(line: str) -> Rule | None:
+    """Return the rule that knows the cause of a disagreement, which is ``WHAT(parts) PATH (more)``."""
+    return rule_of(f"{line.split(' ', maxsplit=1)[0].split('(', maxsplit=1)[0]} {path_of(line)}", CAUSES)
+
+
+def path_of(line: str) -> str:
+    """Return the path that a disagreement is about."""
+    return line.split(" ", 1)[1].split(" (", maxsplit=1)[0]
 
 
 def recordings_in(directory: str) -> dict[str, int]:

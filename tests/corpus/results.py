@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the guard said of one package, and the page that tells of all of them."""
+"""What the guard said of one package, step by step, and whether that is deserved."""
 
 from __future__ import annotations
 
 import json
 import os
 import tomllib
-from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -67,62 +66,32 @@ def write(path: str, result: Result) -> None:
 def read(path: str) -> Result:
     """Return a result that was kept."""
     with open(path, encoding="utf-8") as file:
-        plain = json.load(file)
+        return from_plain(json.load(file))
+
+
+def from_plain(plain: dict[str, Any]) -> Result:
+    """Return the result of which ``plain`` is the JSON object."""
     return Result(**{**plain, "steps": [Step(**step) for step in plain["steps"]]})
 
 
 def expected() -> dict[str, dict[str, str]]:
-    """Return {package: {rule: why the finding is deserved}} of expected.toml."""
+    """Return {package: {rule: why the finding is deserved}} of expected.toml; ``unknown`` is a rule too."""
     with open(os.path.join(HERE, "expected.toml"), "rb") as file:
         return tomllib.load(file)
 
 
+def explanations(result: Result) -> dict[str, str]:
+    """Return what expected.toml says of the package, by rule."""
+    explained = expected()
+    return {**explained.get("*", {}), **explained.get(result.package, {})}
+
+
 def undeserved(result: Result) -> dict[str, list[str]]:
     """Return the findings that expected.toml does not explain."""
-    explained = {**expected().get("*", {}), **expected().get(result.package, {})}
+    explained = explanations(result)
     return {key: what for key, what in result.rules.items() if key.split(" ", 1)[1] not in explained}
 
 
-def page(results: list[Result]) -> str:
-    """Return the report in Markdown."""
-    tried = [one for one in results if not one.problem]
-    blocked = [one for one in tried if any(key.startswith("block") for key in one.rules)]
-    warned = [one for one in tried if any(key.startswith("warn") for key in one.rules)]
-    wrong = [one for one in tried if undeserved(one)]
-    unknown = [one for one in tried if one.unknown]
-    steps = [step for one in tried for step in one.steps if step.verdict]
-    lines = [
-        "# The corpus: real packages under guard",
-        "",
-        f"{len(tried)} packages tried, {len(steps)} transactions judged; "
-        f"{len(results) - len(tried)} could not be tried.",
-        "",
-        "| | packages | transactions |",
-        "| --- | ---: | ---: |",
-    ]
-    for name, some, verdict in (("blocked", blocked, "block"), ("unknown", unknown, "unknown")):
-        lines.append(f"| {name} | {len(some)} | {sum(step.verdict == verdict for step in steps)} |")
-    lines.append(f"| warned of | {len(warned)} | |")
-    lines.append(f"| **blocked or warned of without an explanation** | {len(wrong)} | |")
-    lines += ["", "## Without an explanation", ""]
-    for one in wrong:
-        for key, what in sorted(undeserved(one).items()):
-            lines.append(f"* {one.package} ({one.debian}): {key}: {', '.join(sorted(set(what))[:8])}")
-    lines += ["", "## Deserved", ""]
-    explanations = expected()
-    for one in tried:
-        for key, what in sorted(one.rules.items()):
-            rule = key.split(" ", 1)[1]
-            why = explanations.get(one.package, {}).get(rule) or explanations.get("*", {}).get(rule)
-            if why:
-                lines.append(
-                    f"* {one.package} ({one.debian}): {key}: {', '.join(sorted(set(what))[:4])}. {why}"
-                )
-    lines += ["", "## Unknown", ""]
-    lines += [f"* {one.package} ({one.debian}): {'; '.join(one.unknown)[:600]}" for one in unknown]
-    lines += ["", "## Could not be tried", ""]
-    lines += [f"* {one.package} ({one.debian}): {one.problem}" for one in results if one.problem]
-    rules = Counter(key for one in tried for key in one.rules)
-    lines += ["", "## Packages by finding", ""]
-    lines += [f"* {key}: {count}" for key, count in rules.most_common()]
-    return "\n".join(lines) + "\n"
+def unexplained_unknown(result: Result) -> list[str]:
+    """Return what was unknown, if expected.toml does not explain it."""
+    return [] if "unknown" in explanations(result) else result.unknown

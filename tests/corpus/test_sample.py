@@ -15,7 +15,7 @@ import pytest
 from aptguard.policy.finding import Verdict
 from aptguard.report.model import Report
 from corpus.__main__ import listed
-from corpus.fidelity import CAUSES, Fidelity, compare, recording_since, rule_of
+from corpus.fidelity import Fidelity, cause_of, compare, recording_since
 from corpus.results import HERE
 from corpus.trial import APT, ENVIRONMENT, RECORDINGS, reports
 from corpus.witness import listing
@@ -109,13 +109,15 @@ def test_all_that_the_purge_deletes_was_foretold_and_nothing_else(judged: Judged
     found = judged.fidelity
     assert found.problem == "" and judged.scripts >= 15
     assert found.deletions > 1000
-    assert found.agreed_deletions == found.deletions == found.said_deletions, f"{found}"
+    # What a rehearsal cannot know, as it stops no service, has its name in CAUSES.
+    assert found.agreed_deletions == found.said_deletions, f"{found}"
+    unforeseen = [line for line in found.missed if line.startswith("deleted ") and cause_of(line) is None]
+    assert unforeseen == [] and found.deletions - found.agreed_deletions <= 3, f"{found}"
 
 
 def test_all_other_changes_were_foretold_but_those_with_a_known_cause(judged: Judged) -> None:
     found = judged.fidelity
-    paths = [line.split(" ", 1)[1].split(" (")[0] for line in (*found.missed, *found.invented)]
-    assert [path for path in paths if rule_of(path, CAUSES) is None] == []
+    assert [line for line in (*found.missed, *found.invented) if cause_of(line) is None] == []
     assert found.agreed >= 0.995 * found.changes and found.agreed >= 0.995 * found.said, f"{found}"
 
 
