@@ -147,7 +147,11 @@ class Attribution:
 
     def belongs_to_script(self, pid: int) -> bool:
         """Whether changes of ``pid`` are put down to a maintainer script (else: to dpkg)."""
-        return self._owner.get(pid, self.current) is not None
+        return self.script_of(pid) is not None
+
+    def script_of(self, pid: int) -> Script | None:
+        """Return the maintainer script that ``pid`` belongs to, None for dpkg itself."""
+        return self._owner.get(pid, self.current)
 
     def forget(self, pid: int) -> None:
         """Drop what is known of a process that has ended: its number may come back as another one's."""

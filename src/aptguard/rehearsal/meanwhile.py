@@ -28,6 +28,18 @@ def moment() -> int:
     return time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)
 
 
+def changed_meanwhile(
+    changes: Sequence[Change], layers: Sequence[ObservedLayer], mounts: Iterable[Mount], since: int
+) -> list[Unknown]:
+    """Return an Unknown for each file and mount that the machine changed too; see the functions for each."""
+    files = changed_files(changes, layers, since)
+    try:
+        with open("/proc/self/mountinfo", "rb") as file:
+            return files + changed_mounts(changes, mounts, file.read())
+    except (OSError, ValueError) as error:
+        return [*files, Unknown("the machine's mounts after the run", str(error))]
+
+
 def changed_files(changes: Iterable[Change], layers: Sequence[ObservedLayer], since: int) -> list[Unknown]:
     """Return an Unknown for each changed file whose original was changed after ``since`` too, at most 20.
 

@@ -55,6 +55,9 @@ class Observer(Protocol):
     def causes(self, path: bytes) -> Cause | None:
         """Return who made the last change at the absolute ``path``, None where it was not seen."""
 
+    def script_of(self, pid: int) -> str | None:
+        """Return package and script that the living process ``pid`` belongs to; None: not known."""
+
     @property
     def scripts(self) -> Sequence[ScriptRun]:
         """Return the runs of maintainer scripts, ``begin`` by time.monotonic()."""
@@ -98,6 +101,10 @@ class NoObserver:
     def causes(self, path: bytes) -> Cause | None:
         """Return the only package, or None."""
         return self._cause
+
+    def script_of(self, pid: int) -> str | None:
+        """Return None."""
+        return None
 
     @property
     def scripts(self) -> Sequence[ScriptRun]:
@@ -148,6 +155,10 @@ class ShieldedObserver:
     def causes(self, path: bytes) -> Cause | None:
         """Return who made the last change at ``path``."""
         return self._shielded(lambda: self._observer.causes(path), None)
+
+    def script_of(self, pid: int) -> str | None:
+        """Return package and script of a process."""
+        return self._shielded(lambda: self._observer.script_of(pid), None)
 
     @property
     def scripts(self) -> Sequence[ScriptRun]:

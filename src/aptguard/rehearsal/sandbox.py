@@ -23,6 +23,7 @@ from aptguard.rehearsal import linux
 from aptguard.rehearsal.bounds import processes_exhausted
 from aptguard.rehearsal.channel import receive, send
 from aptguard.rehearsal.confinement import confine
+from aptguard.rehearsal.connections import listen_for_connections
 from aptguard.rehearsal.model import Limits, RehearsalRequest, Step, Unknown
 from aptguard.rehearsal.pending_triggers import with_waiting
 from aptguard.rehearsal.questions import place_question_recorder
@@ -125,9 +126,13 @@ def _prepare(
     )
     _close_all_but(control.fileno(), output, status)
     missing = confine()
+    listener, why_not = listen_for_connections()
     # From here on a script may have changed the file that an import would read.
     sys.meta_path.clear()
-    send(control, "ready", notes=missing)
+    heard = () if listener is None else (listener,)
+    send(control, "ready", heard, notes=[*missing, *filter(None, [why_not])])
+    for fd in heard:
+        os.close(fd)  # with it a script could let through, or hold, whatever another one connects to
     return (*placed, *listening)
 
 

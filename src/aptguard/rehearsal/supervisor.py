@@ -23,8 +23,9 @@ from aptguard.rehearsal import harvest, linux
 from aptguard.rehearsal.answering import silent_mounts
 from aptguard.rehearsal.bounds import for_machine, memory_exhausted, read_memory, room_exhausted
 from aptguard.rehearsal.channel import channel, mount_in, path_in, receive, send
+from aptguard.rehearsal.connections import Connections
 from aptguard.rehearsal.failure import describe_failure
-from aptguard.rehearsal.meanwhile import changed_files, changed_mounts, moment
+from aptguard.rehearsal.meanwhile import changed_meanwhile, moment
 from aptguard.rehearsal.model import (
     Effect,
     Question,
@@ -60,6 +61,7 @@ class Supervisor:
     ) -> None:
         self._memory = read_memory()
         self._room = UpperRoom(request.limits)
+        self._connections = Connections()
         self._request = replace(request, limits=for_machine(request.limits, self._memory))
         self._ticks = 0
         self._caller = caller
@@ -107,6 +109,7 @@ class Supervisor:
         try:
             # Loaded while the init process builds its tree: it runs on another processor.
             self._observer = self._make_observer(self._request)
+            self._connections.script_of = self._observer.script_of
             self._watch()
             return self._result()
         finally:
@@ -163,7 +166,7 @@ class Supervisor:
     def _poll(self, seconds: float) -> bool:
         """Take in what has come; return False when the init process is gone."""
         poller = select.poll()
-        observed = tuple(self._observer.filenos())
+        observed = (*self._observer.filenos(), *self._connections.filenos())
         pipes = self._output_pipe, self._status_pipe, self._tripwires.pipe
         for fd in (self._control.fileno(), *pipes, *observed):
             if fd >= 0:
@@ -182,6 +185,8 @@ class Supervisor:
                 self._tripwires.take()
             elif fd == self._caller:
                 raise CallerGone("the caller went away")
+            elif fd in self._connections.filenos():
+                self._connections.ready()
             else:
                 self._observer.ready(fd)
         return alive
@@ -220,6 +225,8 @@ class Supervisor:
                 self._notes += message["notes"]
             case "ready":
                 self._notes += message["notes"]
+                for listener in descriptors:
+                    self._connections.listen(listener)
                 self._observer.attach(self._scene.workspace, self._scene.merged, tuple(self._scene.layers))
                 self._timing["set-up"] = time.monotonic() - self._started
                 send(self._control, "go")
@@ -327,7 +334,7 @@ class Supervisor:
                     Unknown("a part of the changes", f"there are more than {self._request.limits.changes}")
                 )
             self._unknowns += unread
-            self._unknowns += self._changed_meanwhile(changes)
+            self._unknowns += changed_meanwhile(changes, self._scene.layers, self._scene.mounts, self._began)
             collected, unread = harvest.collect(self._scene.merged, self._request.collect)
             self._unknowns += unread
             effects, unread = harvest.recorded_effects(self._scene.merged)
@@ -349,7 +356,7 @@ class Supervisor:
             complete=ended,
             collected=collected,
             unknowns=tuple(self._unknowns),
-            effects=effects,
+            effects=(*effects, *self._connections.effects),
             notes=(*self._notes, *self._observer.notes),
             output=bytes(self._output[-self._request.limits.output_bytes :]),
             timing=self._timing,
@@ -364,14 +371,6 @@ class Supervisor:
         zero = self._started + self._timing.get("set-up", 0.0)
         return tuple(replace(run, begin=max(0.0, run.begin - zero)) for run in self._observer.scripts)
 
-    def _changed_meanwhile(self, changes: tuple[Change, ...]) -> list[Unknown]:
-        files = changed_files(changes, self._scene.layers, self._began)
-        try:
-            with open("/proc/self/mountinfo", "rb") as file:
-                return files + changed_mounts(changes, self._scene.mounts, file.read())
-        except (OSError, ValueError) as error:
-            return [*files, Unknown("the machine's mounts after the run", str(error))]
-
     def _kill(self) -> None:
         """End the init process and with it, by the kernel, everything that runs in the rehearsal."""
         if self._init > 0:
@@ -379,10 +378,13 @@ class Supervisor:
                 os.kill(self._init, signal.SIGKILL)
             init, self._init = self._init, -1
             if not linux.reaped_within(init, _GRACE_SECONDS):
-                raise OSError(errno.ETIME, "a process in it cannot be ended: a file system does not answer it")
+                raise OSError(
+                    errno.ETIME, "a process in it cannot be ended: a file system does not answer it"
+                )
 
     def _end(self) -> None:
         self._observer.close()
+        self._connections.close()
         self._control.close()
         self._kill()
         self._room.give_up(self._scene.workspace)

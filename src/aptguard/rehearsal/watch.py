@@ -139,6 +139,16 @@ class Watcher:
         """Return who is behind the state of ``path``, or None where that was not seen."""
         return self.attribution.cause(path)
 
+    def script_of(self, pid: int) -> str | None:
+        """Return package and script that a process belongs to, None where that is dpkg or was not seen."""
+        if not self.attribution.knows(pid):
+            self._see(pid)
+        script = self.attribution.script_of(pid)
+        if script is None:
+            return None
+        package = "" if script.package is None else shown(script.package) + " "
+        return package + shown(script.label())
+
     def should_stop(self) -> bool:
         """Whether a deletion below a stop pattern was seen and the grace after it is over."""
         return self._stop.remaining() == 0.0
