@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from packages.other_version import NEWER, build_here
 from testbed.guest import Guest
 from testbed.server import install_aptguard, tree_with_postgresql
 from testbed.trees import CODENAMES, Tree
@@ -35,6 +36,12 @@ def aptguard_deb(needs_guest: None, tmp_path_factory: pytest.TempPathFactory) ->
     assert made.returncode == 0, f"make deb failed:\n{made.stdout[-6000:]}"
     (deb,) = build.glob("aptguard_*_all.deb")
     return str(deb)
+
+
+@pytest.fixture(scope="session")
+def newer_aptguard_deb(needs_guest: None, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The same source tree as a much newer version."""
+    return build_here(tmp_path_factory.mktemp("newer"), NEWER)
 
 
 @pytest.fixture(scope="session", params=sorted(CODENAMES), ids=lambda version: f"debian{version}")
