@@ -17,7 +17,7 @@ from aptguard.changes.summary import tree_order
 from aptguard.rehearsal import linux
 from aptguard.rehearsal.model import Effect, Question, Unknown
 from aptguard.rehearsal.mount_plan import reachable_names
-from aptguard.rehearsal.mountinfo import Mount
+from aptguard.rehearsal.mountinfo import Mount, is_below
 from aptguard.rehearsal.observer import ObservedLayer, Observer
 from aptguard.rehearsal.questions import questions_path, read_questions
 from aptguard.rehearsal.recorders import calls_path, read_calls
@@ -25,6 +25,7 @@ from aptguard.shown import shown
 
 _LARGEST_FILE = 16 << 20
 _MOST_FILES = 2000
+_MOST_NAMED = 20
 # What a stand-in's file shows besides its content is not the program's either.
 _STAND_IN_KINDS = frozenset({Kind.CONTENT, Kind.XATTRS, Kind.CAPABILITY, Kind.ACL, Kind.FLAGS})
 
@@ -63,8 +64,34 @@ def harvest_changes(
             changes += _named(change, group[0].mount_point if len(group) == 1 else None, scene, observer)
     for change in _file_changes(scene):
         changes += _named(change, change.path, scene, observer)
+    unknowns += _hidden_in_links(scene, changes)
     changes.sort(key=tree_order)
     return tuple(changes[:limit]), not (truncated or len(changes) > limit), tuple(unknowns)
+
+
+def _hidden_in_links(scene: Scene, changes: list[Change]) -> list[Unknown]:
+    """Return an Unknown for each file of which one name is deleted and another stays, without an index.
+
+    What was written under the deleted name before stands under the others on the machine; in an overlay
+    without an index (its lower has no file handles, as in a container) it leaves no trace.
+    """
+    deepest_first = sorted(scene.layers, key=lambda layer: len(layer.mount_point), reverse=True)
+    gone = {change.path for change in changes if change.deleted}
+    found: dict[bytes, Unknown] = {}
+    for change in changes:
+        if not change.deleted or change.before is None or len(found) >= _MOST_NAMED:
+            continue
+        if change.before.links < 2 or change.before.type is FileType.DIRECTORY:
+            continue
+        layer = next((one for one in deepest_first if is_below(change.path, one.mount_point)), None)
+        if layer is None or layer.index is not None:
+            continue
+        names = {change.path, *change.other_names}
+        if len(names) < change.before.links or not names <= gone:
+            reason = "one of its names is deleted, and what was written under it before cannot be seen"
+            first = min(names)
+            found.setdefault(first, Unknown(f"the file with the name {shown(first)}", reason, first))
+    return list(found.values())
 
 
 def _groups(scene: Scene) -> list[list[ObservedLayer]]:

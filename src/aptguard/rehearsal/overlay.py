@@ -50,6 +50,15 @@ def mount_overlay(home: bytes, lower: int, *, read_only: bool) -> tuple[int, str
     raise OSError(refusals[0].errno, f"overlayfs refuses it: {refusals[0].strerror}", home)
 
 
+def open_index(workspace: int, upper: bytes) -> int | None:
+    """Return a descriptor of the index beside the directory ``upper``; None where overlayfs keeps none."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(os.path.dirname(upper) + b"/work/index", flags, dir_fd=workspace)
+    except FileNotFoundError:
+        return None
+
+
 def _copy_attributes(source: int, target: bytes) -> None:
     """Give the upper root what the lower root has: the merged root shows the upper's."""
     status = os.fstat(source)

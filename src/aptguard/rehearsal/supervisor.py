@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import Any
 
 from aptguard.changes.model import Change
-from aptguard.rehearsal import harvest, linux
+from aptguard.rehearsal import harvest, linux, overlay
 from aptguard.rehearsal.answering import silent_mounts
 from aptguard.rehearsal.bounds import for_machine, memory_exhausted, read_memory, room_exhausted
 from aptguard.rehearsal.channel import channel, mount_in, path_in, receive, send
@@ -79,6 +79,7 @@ class Supervisor:
         self._status_line = b""
         self._cut_off = False
         self._ended_early = False
+        self._attempts: tuple[Effect, ...] = ()
         self._quiet = False
         self._started = time.monotonic()
         self._began = moment()
@@ -147,6 +148,7 @@ class Supervisor:
             return f"the scripts wrote more than {limits.output_bytes * _FLOOD} bytes of output"
         if self._observer.should_stop():
             self._ended_early = True
+            self._attempts = tuple(self._observer.attempts)
             self._notes.append("the rehearsal was ended early: what it had done already decides")
             return ""
         self._ticks += 1
@@ -205,7 +207,9 @@ class Supervisor:
                 self._scene.mounts.append(mount_in(message))
             case "layer":
                 upper = self._open_in_workspace(message, os.O_DIRECTORY)
-                self._scene.layers.append(ObservedLayer(path_in(message["point"]), upper, descriptors[0]))
+                index = overlay.open_index(self._scene.workspace, path_in(message["upper"]))
+                point = path_in(message["point"])
+                self._scene.layers.append(ObservedLayer(point, upper, descriptors[0], index))
             case "workspace":
                 self._scene.workspace = descriptors[0]
                 self._notes += self._room.mounted(descriptors[0])
@@ -356,7 +360,7 @@ class Supervisor:
             complete=ended,
             collected=collected,
             unknowns=tuple(self._unknowns),
-            effects=(*effects, *self._connections.effects),
+            effects=(*effects, *self._connections.effects, *self._attempts),
             notes=(*self._notes, *self._observer.notes),
             output=bytes(self._output[-self._request.limits.output_bytes :]),
             timing=self._timing,
