@@ -20,6 +20,7 @@ MODULES = (
     "class_g_metadata",
     "class_h_plan",
     "class_i_somebody_else",
+    "class_rest",
     "benign_cleaning_up",
     "benign_upgrades",
     "benign_system",

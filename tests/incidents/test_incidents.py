@@ -17,7 +17,7 @@ from incidents.replay import judged_by_the_shipped_policy, without_directories
 
 pytestmark = pytest.mark.needs_guest
 
-EXIT_OF_A_STOP = {"apt-get": 100, "apt": 100, "dpkg": 2}
+EXIT_OF_A_STOP = {"apt-get": 100, "apt": 100, "dpkg": 2, "sh": 100}
 
 
 def test_there_are_sixty_accidents_of_all_classes_and_thirty_harmless_counterparts() -> None:

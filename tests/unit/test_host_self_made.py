@@ -14,7 +14,7 @@ import pytest
 from change_sets import PURGE, altered, directory, facts, file, gone, judged, link, result, rules, transaction
 from dpkg_roots import Root
 
-from aptguard.changes.model import Change, Kind
+from aptguard.changes.model import Change, Kind, Node
 from aptguard.host.dpkg_database import DpkgDatabase
 from aptguard.host.dpkg_log import script_runs
 from aptguard.host.self_made import SelfMade, self_made
@@ -184,3 +184,49 @@ def test_an_empty_directory_that_a_making_script_names_may_go_but_not_one_with_s
     known = facts(copies=frozenset({b"/srv/toys/a"}))
     assert rules(judged(PURGE, changes[:1], known)) == set()
     assert rules(judged(PURGE, changes[1:2], known)) == {"local-data"}
+
+
+SOMETIME = int((CONFIGURED + 86400) * 1e9)
+
+
+def added(root: Root, *changes: Change) -> set[bytes]:
+    os.utime(root.path + b"/var/lib/dpkg/info/toy.list", (CONFIGURED, CONFIGURED))
+    return set(asked(root, *changes).added)
+
+
+def test_a_file_in_etc_that_nobody_names_was_added_by_a_person(root: Root) -> None:
+    changes = [
+        gone(path, file(mtime_ns=SOMETIME)) for path in ("/etc/toy/page.html", "/etc/toy/sites/toy.conf.2026")
+    ]
+    assert added(root, *changes) == {b"/etc/toy/page.html", b"/etc/toy/sites/toy.conf.2026"}
+
+
+@pytest.mark.parametrize(
+    ("path", "node"),
+    [
+        ("/etc/toy/hosts.odd", file(mtime_ns=SOMETIME)),  # its postinst names it
+        ("/etc/toy/hosts.mine", file(mtime_ns=SOMETIME)),  # its postrm names it
+        ("/etc/toy/hosts.odd~", file(mtime_ns=SOMETIME)),  # a copy of that
+        ("/etc/toy/hosts.odd.dpkg-old", file(mtime_ns=SOMETIME)),
+        ("/etc/toy/template", file(mtime_ns=SOMETIME)),  # it brings a file of this name
+        ("/etc/toy/made", file(mtime_ns=int((CONFIGURED + 1) * 1e9))),  # by its scripts
+        ("/etc/toy/made", file(mtime_ns=int((CONFIGURED + 50) * 1e9))),  # by its service
+        ("/etc/toy/empty", file(0, mtime_ns=SOMETIME)),
+        ("/etc/toy/link", link(b"/srv/page")),
+        ("/etc/toy.page", file(mtime_ns=SOMETIME)),
+        ("/etc/default/page", file(mtime_ns=SOMETIME)),
+        ("/etc/cron.d/page", file(mtime_ns=SOMETIME)),
+        ("/var/lib/toy/page", file(mtime_ns=SOMETIME)),
+    ],
+)
+def test_what_a_package_generates_or_shares_was_not_added(root: Root, path: str, node: Node) -> None:
+    assert added(root, gone(path, node)) == set()
+
+
+def test_without_a_log_the_time_of_the_list_tells_when_the_package_was_installed(root: Root) -> None:
+    os.unlink(root.path + b"/var/log/dpkg.log")
+    changes = [
+        gone(f"/etc/toy/{name}", file(mtime_ns=int((CONFIGURED + seconds) * 1e9)))
+        for name, seconds in (("early", 200), ("late", 400))
+    ]
+    assert added(root, *changes) == {b"/etc/toy/late"}

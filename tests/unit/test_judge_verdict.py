@@ -29,7 +29,7 @@ from aptguard.policy.finding import Severity, Verdict
 from aptguard.policy.judge import judge, stop_prefixes
 from aptguard.policy.model import CheckSetting, Policy, PolicyException
 from aptguard.policy.pattern import Pattern
-from aptguard.rehearsal.model import Effect, RehearsalResult, StepResult, Unknown
+from aptguard.rehearsal.model import Effect, RehearsalResult, ScriptRun, StepResult, Unknown
 
 FOREIGN = facts(owners={"/usr/bin/find": "findutils"})
 DEED = gone("/usr/bin/find")
@@ -139,6 +139,31 @@ def test_a_deletion_refused_by_a_read_only_mount_is_a_finding_unless_it_is_of_th
     assert judged(PURGE, (), output=words % b"/boot/efi/EFI/x").findings[0].path == b"/boot/efi/EFI/x"
     assert judged(PURGE, (), output=words % b"/sys/kernel/x").verdict is Verdict.ALLOW
     assert judged(PURGE, (), output=b"rm: cannot remove '/var/x': No such file\n").verdict is Verdict.ALLOW
+
+
+@pytest.mark.parametrize(
+    ("heading", "ran", "script"),
+    [
+        (b"Purging configuration files for toy (1.0-1) ...", ("postrm purge",), "postrm purge"),
+        (b"Removing toy:amd64 (1.0) ...", ("prerm remove",), "prerm remove"),
+        (b"Removing toy (1.0) ...", ("prerm remove", "postrm remove"), None),
+        (b"Setting up toy (1.0) ...", (), None),
+        (b"Preparing to unpack .../0-x/toy_1.0_all.deb ...", ("preinst install",), "preinst install"),
+        (b"Preparing to unpack /a b/toy_2.deb ...", ("prerm upgrade",), "prerm upgrade"),
+        (b"Unpacking toy (2) over (1) ...", ("postrm upgrade",), "postrm upgrade"),
+        (b"Processing triggers for toy (1.0) ...", ("postinst triggered",), "postinst triggered"),
+    ],
+)
+def test_an_attempt_is_told_with_the_package_and_the_script_that_dpkg_had_announced(
+    heading: bytes, ran: tuple[str, ...], script: str | None
+) -> None:
+    refusal = b"rm: cannot remove '/boot/efi/x': Read-only file system\n"
+    output = b"Setting up other (1) ...\n" + heading + b"\n" + refusal + b"Removing third (1) ...\n"
+    runs = tuple(ScriptRun("toy", name, 0.0, 1.0) for name in ran)
+    (finding,) = judged(PURGE, (), output=output, scripts=runs).findings
+    assert (finding.package, finding.script) == ("toy", script)
+    (finding,) = judged(PURGE, (), output=refusal + output, scripts=runs).findings
+    assert (finding.package, finding.script) == (None, None)
 
 
 def test_an_effect_that_was_refused_is_a_finding_and_other_effects_are_not() -> None:

@@ -204,3 +204,18 @@ def test_a_device_that_cannot_be_deleted_in_the_rehearsal_is_told() -> None:
     (finding,) = judged(INSTALL, (), output=output).findings
     assert (finding.rule, finding.path) == ("attempt", b"/dev/null")
     assert judged(INSTALL, (), output=output.replace(b"/dev/null", b"/srv/disk")).findings == ()
+
+
+def test_a_file_that_somebody_added_in_etc_is_a_warning_when_the_package_is_purged() -> None:
+    changes = (gone("/etc/toy/page.html"), gone("/etc/toy/made"))
+    known = facts(directories=["/etc/toy"], added=frozenset({b"/etc/toy/page.html"}))
+    (finding,) = judged(PURGE, changes, known).findings
+    assert (finding.rule, finding.severity, finding.path) == (
+        "added-file",
+        Severity.WARN,
+        b"/etc/toy/page.html",
+    )
+    assert judged(PURGE, changes, known).verdict is Verdict.ALLOW
+    assert judged(PURGE, changes, facts(directories=["/etc/toy"])).findings == ()
+    moved = (changes[0], made("/srv/page.html"))
+    assert judged(PURGE, moved, known).findings == ()

@@ -70,3 +70,14 @@ def test_a_client_of_a_server_is_told_with_its_words_and_a_device_only_when_it_i
         ("database", "would run psql -c DROP DATABASE x"),
         ("device", "would run mknod disk b 8 0"),
     ]
+
+
+def test_a_call_is_told_with_the_package_and_the_script_that_made_it() -> None:
+    stop = (b"systemctl", b"stop", b"a")
+    calls = record(b"@toy prerm", *stop) + record(b"@other postinst", *stop) + record(b"@ ", b"reboot")
+    assert [(one.detail, one.cause) for one in read_calls(calls)] == [
+        ("would stop a", "toy prerm"),
+        ("would stop a", "other postinst"),
+        ("would run reboot", None),
+    ]
+    assert read_calls(record(b"@toy prerm")) == ()

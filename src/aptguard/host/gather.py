@@ -93,6 +93,7 @@ def gather_facts(
         accounts_coming=not_yet_made(_brought_declarations(result), accounts_after),
         copies=made.copies | made.empty,
         self_made=made.written,
+        added=made.added,
         mount_points=frozenset(above.intersection(result.mount_points)),
         emptied=emptied_directories(above, result, database, own_listed),
         role_holders=holders.staying,

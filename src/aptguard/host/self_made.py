@@ -21,6 +21,8 @@ from aptguard.host.dpkg_database import DpkgDatabase
 from aptguard.host.dpkg_log import Interval, script_runs
 from aptguard.host.own_scripts import OwnScripts
 from aptguard.host.shipped_files import shipped_sums
+from aptguard.policy.by_products import original_names
+from aptguard.policy.shared_directories import SHARED_DIRECTORIES
 from aptguard.rehearsal.model import RehearsalResult
 from aptguard.transaction.model import Item, Transaction
 
@@ -28,18 +30,22 @@ _MOST_CANDIDATES = 1000  # who deletes more than this does not tidy up after its
 _MOST_READ = 200
 _MOST_EMPTY = 20
 _LARGEST_READ = 1 << 20  # bytes
+_SETTLING = 60.0  # seconds in which a service that was just started makes its files
+_CONFIGURING = 300.0  # seconds from the unpacking of a package to the end of its configuration
 
 
 @dataclass(frozen=True, slots=True)
 class SelfMade:
     """``copies`` have a content that the package ships; ``written`` were written last by its scripts.
 
-    ``empty`` are deleted directories that had nothing in them and that its scripts name in full.
+    ``empty`` are deleted directories that had nothing in them and that its scripts name in full. ``added``
+    are deleted files below a directory of a package in /etc of which nothing of the kind is known.
     """
 
     copies: frozenset[bytes] = frozenset()
     written: frozenset[bytes] = frozenset()
     empty: frozenset[bytes] = frozenset()
+    added: frozenset[bytes] = frozenset()
 
 
 def self_made(
@@ -61,10 +67,10 @@ def self_made(
     if len(candidates) > _MOST_CANDIDATES:
         return SelfMade()
     items = {item.package: item for item in transaction.items}
+    copies, written = _copies(candidates, items, database), _written(candidates, items, database)
+    left = [change for change in candidates if change.path not in copies | written]
     return SelfMade(
-        _copies(candidates, items, database),
-        _written(candidates, items, database),
-        _empty(result, known, items, database),
+        copies, written, _empty(result, known, items, database), added_files(left, items, database)
     )
 
 
@@ -109,6 +115,64 @@ def _written(
         return frozenset()
     runs = script_runs(database, {package for _, package in named})
     return frozenset(change.path for change, package in named if _during(change, runs.get(package, ())))
+
+
+def added_files(
+    candidates: Iterable[Change], items: dict[str, Item], database: DpkgDatabase
+) -> frozenset[bytes]:
+    """Return the deleted files below /etc/NAME that a person must have put there.
+
+    No script of the package that deletes them names them, the package brings no file of that name, and they
+    were written at another time than it was installed or configured (a service that it starts may write a
+    little later).
+    """
+    found = [
+        change
+        for change in candidates
+        if change.deleted
+        and change.before is not None
+        and change.before.type is FileType.REGULAR
+        and change.before.size > 0
+        and change.path.startswith(b"/etc/")
+        and change.path.count(b"/") > 2
+        and change.path.rpartition(b"/")[0] not in SHARED_DIRECTORIES
+    ]
+    if not found:
+        return frozenset()
+    packages = {package for change in found for package in _actors(change, items)}
+    names = {package: _known_names(items[package], database) for package in packages}
+    runs = {package: _installations(items[package], database) for package in packages}
+    for package, logged in script_runs(database, packages).items():
+        runs[package] += tuple((start, end + _SETTLING) for start, end in logged)
+    return frozenset(
+        change.path
+        for change in found
+        if not any(
+            not names[package].isdisjoint(_names_of(change.path)) or _during(change, runs[package])
+            for package in _actors(change, items)
+        )
+    )
+
+
+def _names_of(path: bytes) -> list[bytes]:
+    """Return the last component of ``path``, and of what it may be a copy of."""
+    return [one.rpartition(b"/")[2] for one in (path, *original_names(path))]
+
+
+def _known_names(item: Item, database: DpkgDatabase) -> frozenset[bytes]:
+    """Return the words of the package's scripts, and the last components of the paths that it lists."""
+    listed = database.file_list(item.package, item.architecture)
+    return OwnScripts(item, database).all_words | frozenset(path.rpartition(b"/")[2] for path in listed)
+
+
+def _installations(item: Item, database: DpkgDatabase) -> tuple[Interval, ...]:
+    """Return when dpkg last unpacked the package, by its list: what the log does not tell any more."""
+    name = database.list_name(item.package, item.architecture)
+    try:
+        written = os.stat(database.info_directory + b"/" + name + b".list").st_mtime
+    except OSError:
+        return ()
+    return ((written - _SETTLING, written + _CONFIGURING),)
 
 
 def _empty(

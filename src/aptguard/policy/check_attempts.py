@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterator
 
 from aptguard.policy.check_settings import check_setting
-from aptguard.policy.finding import Finding, Severity
-from aptguard.policy.model import Policy
+from aptguard.policy.finding import Finding
+from aptguard.policy.model import CheckSetting, Policy
+from aptguard.policy.output_places import OutputPlaces
 from aptguard.rehearsal.model import RehearsalResult
 from aptguard.shown import shown
 
@@ -41,33 +42,46 @@ def attempt_findings(result: RehearsalResult, policy: Policy) -> Iterator[Findin
     """Yield a finding for each place that a script tried to destroy and could not."""
     setting = check_setting(policy, "attempt")
     seen: set[bytes] = set()
-    if _ROOT.search(result.output):
-        seen.add(b"/")
-        yield _finding(setting.severity, setting.origin, b"/", "rm was told to delete / and refused.")
-    for match in _READ_ONLY.finditer(result.output):
-        path = _SLASHES.sub(b"/", match.group(1))
-        if path not in seen and not path.startswith(_KERNEL):
-            seen.add(path)
-            reason = f"A script tried to delete {shown(path)}, which the rehearsal could only show read-only."
-            yield _finding(setting.severity, setting.origin, path, reason)
-    for path in dict.fromkeys(_DEVICE.findall(result.output)):
-        reason = f"A script tried to delete the device {shown(path)}, which programs everywhere rely on."
-        yield _finding(setting.severity, setting.origin, path, reason)
+    places: OutputPlaces | None = None
+    for position, path, reason in _refusals(result.output):
+        if path in seen:
+            continue
+        seen.add(path)
+        places = places or OutputPlaces(result.output, result.scripts)
+        package, script = places.writer(position)
+        yield _finding(setting, path, reason, package, script)
     for effect in result.effects:
         if effect.kind in _REFUSED_KINDS:
             reason = f"A script tried to do harm and was stopped by the rehearsal: {shown(effect.detail)}."
-            yield _finding(setting.severity, setting.origin, None, reason, effect.cause)
+            package, _, script = (effect.cause or "").partition(" ")
+            yield _finding(setting, None, reason, package or None, script or None)
+
+
+def _refusals(output: bytes) -> Iterator[tuple[int, bytes, str]]:
+    """Yield where in the output a refusal stands, which place it names, and a sentence on it."""
+    root = _ROOT.search(output)
+    if root is not None:
+        yield root.start(), b"/", "rm was told to delete / and refused."
+    for match in _READ_ONLY.finditer(output):
+        path = _SLASHES.sub(b"/", match.group(1))
+        if not path.startswith(_KERNEL):
+            reason = f"A script tried to delete {shown(path)}, which the rehearsal could only show read-only."
+            yield match.start(), path, reason
+    for match in _DEVICE.finditer(output):
+        reason = f"A script tried to delete the device {shown(match[1])}, which programs everywhere rely on."
+        yield match.start(), match[1], reason
 
 
 def _finding(
-    severity: Severity, origin: str, path: bytes | None, reason: str, cause: str | None = None
+    setting: CheckSetting, path: bytes | None, reason: str, package: str | None, script: str | None
 ) -> Finding:
     return Finding(
-        rule="attempt",
-        severity=severity,
+        rule=setting.name,
+        severity=setting.severity,
         reason=reason,
         change="attempted",
         path=path,
-        script=cause,
-        origin=origin,
+        package=package,
+        script=script,
+        origin=setting.origin,
     )

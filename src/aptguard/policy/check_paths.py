@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from aptguard.changes.model import Change, FileType, Kind
+from aptguard.policy.by_products import original_names
 from aptguard.policy.check_settings import check_setting
 from aptguard.policy.dangerous_homes import is_person
 from aptguard.policy.facts import Facts
@@ -87,7 +88,7 @@ class PathCheck:
             path in facts.listed_before
             or path in facts.listed_after
             or path in facts.conffiles
-            or any(original in facts.conffiles for original in _conffile_of(path))
+            or any(original in facts.conffiles for original in original_names(path))
         )
 
     def _judge(self, change: Change) -> Violation | None:
@@ -199,7 +200,7 @@ class PathCheck:
             return None
         match action:
             case TakenAway.PURGED:
-                return None
+                return self._check("added-file", change) if change.path in self._facts.added else None
             case TakenAway.REMOVED:
                 return self._check("remove-deletes-data", change)
             case TakenAway.STAYS:
@@ -288,27 +289,3 @@ def _holds_something(change: Change) -> bool:
     if node is None:
         return False
     return node.type is FileType.SYMLINK or (node.type is FileType.REGULAR and node.size > 0)
-
-
-def _conffile_of(path: bytes) -> list[bytes]:
-    """Return the conffiles whose by-product ``path`` could be.
-
-    The endings that dpkg itself purges (dpkg.h, REMOVECONFFEXTS), and those of ucf(1) and
-    dpkg-maintscript-helper(1).
-    """
-    directory, slash, name = path.rpartition(b"/")
-    found = [path.removesuffix(ending) for ending in _BY_PRODUCTS if path.endswith(ending)]
-    if len(name) > 2 and name.startswith(b"#") and name.endswith(b"#"):
-        found.append(directory + slash + name[1:-1])
-    beginning, tilde, number = path.removesuffix(b"~").rpartition(b"~")
-    if tilde and path.endswith(b"~") and number.isdigit():
-        found.append(beginning)
-    return found
-
-
-_BY_PRODUCTS = (
-    *(b"~", b".bak", b"%", b".dpkg-tmp", b".dpkg-new", b".dpkg-old", b".dpkg-dist"),
-    *(b".ucf-old", b".ucf-new", b".ucf-dist", b".ucf-tmp"),
-    *(b".dpkg-bak", b".dpkg-backup", b".dpkg-remove"),
-    b".disabled",  # how packages put a part of their configuration out of force when they are removed
-)

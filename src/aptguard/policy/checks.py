@@ -59,12 +59,16 @@ _EXPLANATIONS: tuple[tuple[str, str], ...] = (
         "A script puts a file where it will be executed or obeyed later, and no package lists it.",
     ),
     (
+        "added-file",
+        "A file that somebody has put into the package's directory in /etc would be deleted with it.",
+    ),
+    (
         "attempt",
         "A script tried to do harm and was stopped by the rehearsal; the real run would not stop it.",
     ),
 )
 
-_WARNINGS = frozenset({"deferred-execution"})
+_WARNINGS = frozenset({"added-file", "deferred-execution"})
 
 DEFAULT_CHECKS: dict[str, CheckSetting] = {
     name: CheckSetting(

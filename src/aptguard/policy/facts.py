@@ -82,6 +82,8 @@ class Facts:
     ``copies`` are changed paths that nobody lists, but whose content the package which changes them ships,
     and empty directories that its scripts name;
     ``self_made`` are those which its scripts wrote, and nobody has written since.
+    ``added`` are deleted files below directories of packages in /etc that are none of these, that no script
+    of the acting package names, and that were not written while its scripts ran.
     ``mount_points`` are the mount points among the directories above unlisted changed paths.
     ``emptied`` are directories that stay, but lose everything in them that no package lists.
     ``role_holders`` maps each role (aptguard.policy.roles) of a package that is taken away to the packages
@@ -110,6 +112,7 @@ class Facts:
     accounts_coming: tuple[Account, ...] = ()
     copies: frozenset[bytes] = frozenset()
     self_made: frozenset[bytes] = frozenset()
+    added: frozenset[bytes] = frozenset()
     mount_points: frozenset[bytes] = frozenset()
     emptied: frozenset[bytes] = frozenset()
     role_holders: dict[str, tuple[str, ...]] = field(default_factory=dict)

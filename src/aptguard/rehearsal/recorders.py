@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aptguard.rehearsal import linux
 from aptguard.rehearsal.model import Effect
@@ -23,7 +23,10 @@ from aptguard.shown import shown
 _CALLS = PRIVATE + b"/calls"
 ORIGINALS = PRIVATE + b"/original"
 _DIRECTORIES = (b"/usr/sbin", b"/usr/bin", b"/sbin", b"/bin")
-_HEAD = b'#!/bin/sh\nprintf \'%s\\0\' "$(($# + 1))" "${0##*/}" "$@" >>' + _CALLS + b" 2>/dev/null\n"
+# dpkg sets these two for each script (dpkg(1), ENVIRONMENT).
+_CALLER = b'"@${DPKG_MAINTSCRIPT_PACKAGE} ${DPKG_MAINTSCRIPT_NAME}"'
+_RECORD = b"printf '%s\\0' \"$(($# + 2))\" " + _CALLER + b' "${0##*/}" "$@"'
+_HEAD = b"#!/bin/sh\n" + _RECORD + b" >>" + _CALLS + b" 2>/dev/null\n"
 _SUCCEED = _HEAD + b"exit 0\n"
 
 
@@ -147,10 +150,13 @@ def read_calls(data: bytes) -> tuple[Effect, ...]:
         count = int(words[place])
         call = words[place + 1 : place + 1 + count]
         place += 1 + count
+        cause = None
+        if call and call[0].startswith(b"@"):
+            cause = shown(call.pop(0)[1:].strip())[:100] or None
         if call:
             effect = _effect(call)
             if effect is not None:
-                effects[effect] = None
+                effects[replace(effect, cause=cause)] = None
     return tuple(effects)
 
 

@@ -283,6 +283,8 @@ def _become(request: RehearsalRequest, step: Step, output: int, status: int) -> 
     environment = {name: value for name, value in request.environment.items() if name not in _NOT_OURS}
     # systemctl believes that this is no chroot, finds no systemd and fails; so it has to be told.
     environment[b"SYSTEMD_OFFLINE"] = b"1"
+    # Refusals and dpkg's own words are read afterwards; this asks gettext for the words of the source.
+    environment[b"LANGUAGE"] = b"en"
     argv = step.argv
     if os.path.basename(argv[0]) == b"dpkg":
         argv = (argv[0], b"--status-fd", b"%d" % _STATUS_FD, *argv[1:])
