@@ -14,7 +14,7 @@ import pytest
 from dpkg_roots import Root
 
 from aptguard.guard import audit
-from aptguard.guard.audit import Audited, Candidate, Outcome, base_system, find_candidates
+from aptguard.guard.audit import base_system, find_candidates
 from aptguard.guard.audit_progress import FILE, AuditProgress, policy_digest
 from aptguard.guard.errors import GuardError
 from aptguard.host.dpkg_database import DpkgDatabase
@@ -23,6 +23,7 @@ from aptguard.policy.finding import Finding, Judgement, Severity, Verdict
 from aptguard.policy.model import Mode, PathRule, Place, Policy
 from aptguard.rehearsal.model import RehearsalResult, Unknown
 from aptguard.report.audit import Audit, audit_as_plain, audit_page, audit_text
+from aptguard.report.audited import Audited, Candidate, Outcome
 from aptguard.report.build import build_report
 from aptguard.report.model import Report
 from aptguard.report.style import Style

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
 from aptguard.cli.output import clear_live_line, live_line, print_json, stdout_style
-from aptguard.guard.audit import Audited, Candidate, audit_package, find_candidates
+from aptguard.guard.audit import audit_package, find_candidates
 from aptguard.guard.audit_progress import AuditProgress
 from aptguard.guard.errors import GuardError
 from aptguard.host.dormant import dormant_accounts
@@ -24,6 +24,7 @@ from aptguard.policy.load import load_policy
 from aptguard.policy.model import Policy
 from aptguard.rehearsal.linux import PR_SET_PDEATHSIG, prctl
 from aptguard.report.audit import Audit, audit_as_plain, audit_page, audit_text
+from aptguard.report.audited import Audited, Candidate
 from aptguard.report.quantity import plural
 from aptguard.shown import shown
 

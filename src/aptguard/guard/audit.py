@@ -12,7 +12,6 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 from aptguard.guard.caller import caller_from_request
 from aptguard.guard.errors import GuardError
@@ -22,45 +21,13 @@ from aptguard.host.status_file import PRESENT, Stanza
 from aptguard.policy.finding import Finding, Severity
 from aptguard.policy.model import Policy
 from aptguard.rehearsal.model import Unknown
+from aptguard.report.audited import Audited, Candidate, Outcome
 from aptguard.report.model import Report
 from aptguard.shown import shown
 from aptguard.transaction.model import Action, Item, Transaction
 
 FRONTEND = "aptguard audit"
 _RELATION = re.compile(r"\s*([a-z0-9][a-z0-9.+-]*)")
-
-
-class Outcome(Enum):
-    """What the purge would do."""
-
-    HARMLESS = "harmless"
-    LAND_MINE = "land-mine"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A package that could be purged; ``status`` is the third word of dpkg's status."""
-
-    package: str
-    architecture: str
-    version: str
-    status: str
-
-    @property
-    def name(self) -> str:
-        """The name with architecture."""
-        return f"{self.package}:{self.architecture}"
-
-
-@dataclass(frozen=True, slots=True)
-class Audited:
-    """One candidate with what its purge would do: the harmful findings, or why it is not known."""
-
-    candidate: Candidate
-    outcome: Outcome
-    findings: tuple[Finding, ...] = ()
-    unknowns: tuple[Unknown, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

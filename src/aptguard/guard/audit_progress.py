@@ -14,8 +14,8 @@ import os
 import time
 
 from aptguard import __version__
-from aptguard.guard.audit import Audited, Candidate
 from aptguard.policy.model import Policy
+from aptguard.report.audited import Audited, Candidate
 from aptguard.serialization import dumps, loads
 
 FILE = "audit.jsonl"

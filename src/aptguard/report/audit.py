@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from aptguard.guard.audit import Audited, Outcome
 from aptguard.policy.finding import Finding
+from aptguard.report.audited import Audited, Outcome
 from aptguard.report.machine import finding_as_plain, timestamp
 from aptguard.report.page import Html, card, heading, page, paragraph, section, table, text
 from aptguard.report.quantity import moment, plural, size
