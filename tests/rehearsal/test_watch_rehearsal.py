@@ -94,6 +94,25 @@ def test_an_empty_directory_that_a_purge_tidies_up_does_not_end_the_run(
     assert {b"/srv/ftp", b"/srv/data/ftp", b"/opt/late/file"} <= gone
 
 
+def test_a_deluser_that_walks_a_dangerous_home_ends_the_run_before_it_deletes(
+    machine: Machine, tmp_path: Path
+) -> None:
+    install(machine, tmp_path, "toy", "deluser --quiet --system --remove-home obsolete")
+    account = "useradd --system --home-dir / --no-create-home obsolete"
+    assert machine.run("sh", "-c", account).returncode == 0
+    for number in range(600):  # so that the walk takes longer than the grace
+        directory = machine.path(f"/srv/data/many/{number}")
+        os.makedirs(directory)
+        for name in range(1000):
+            os.mknod(f"{directory}/{name}")
+    result = machine.rehearse(*purge("toy"), stop_patterns=(b"/home", b"/srv"))
+    assert result.ended_early and not result.complete
+    (attempt,) = [effect for effect in result.effects if effect.kind == "attempt"]
+    assert (attempt.path, attempt.cause) == (b"/", "toy postrm purge")
+    assert attempt.detail.startswith("deluser was collecting the files in the home of obsolete, /,")
+    assert not [change.path for change in result.changes if change.path.startswith(b"/srv")]
+
+
 def test_the_scripts_are_told_in_their_order_with_when_they_began_and_how_long_they_took(
     machine: Machine, tmp_path: Path
 ) -> None:

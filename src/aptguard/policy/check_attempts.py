@@ -54,7 +54,7 @@ def attempt_findings(result: RehearsalResult, policy: Policy) -> Iterator[Findin
         if effect.kind in _REFUSED_KINDS:
             reason = f"A script tried to do harm and was stopped by the rehearsal: {shown(effect.detail)}."
             package, _, script = (effect.cause or "").partition(" ")
-            yield _finding(setting, None, reason, package or None, script or None)
+            yield _finding(setting, effect.path, reason, package or None, script or None)
 
 
 def _refusals(output: bytes) -> Iterator[tuple[int, bytes, str]]:

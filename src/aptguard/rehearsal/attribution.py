@@ -153,6 +153,10 @@ class Attribution:
         """Return the maintainer script that ``pid`` belongs to, None for dpkg itself."""
         return self._owner.get(pid, self.current)
 
+    def command_of(self, pid: int) -> tuple[bytes, ...]:
+        """Return the command line of a process as it was seen last, empty if it was not."""
+        return self._argv.get(pid, ())
+
     def forget(self, pid: int) -> None:
         """Drop what is known of a process that has ended: its number may come back as another one's."""
         self._owner.pop(pid, None)

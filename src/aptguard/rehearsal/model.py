@@ -94,11 +94,15 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """Something attempted beyond files: ``kind`` is socket, network, signal, service, mount, device, ..."""
+    """Something attempted beyond files: ``kind`` is socket, network, signal, service, mount, device, ...
+
+    ``path`` is set where an attempt (``attempt``) was aimed at one place.
+    """
 
     kind: str
     detail: str
     cause: str | None = None
+    path: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from aptguard.changes.model import Cause
-from aptguard.rehearsal.model import ScriptRun
+from aptguard.rehearsal.model import Effect, ScriptRun
 
 T = TypeVar("T")
 
@@ -59,6 +59,10 @@ class Observer(Protocol):
         """Return package and script that the living process ``pid`` belongs to; None: not known."""
 
     @property
+    def attempts(self) -> Sequence[Effect]:
+        """Return what should_stop was for, where nothing of it had happened yet."""
+
+    @property
     def scripts(self) -> Sequence[ScriptRun]:
         """Return the runs of maintainer scripts, ``begin`` by time.monotonic()."""
 
@@ -105,6 +109,11 @@ class NoObserver:
     def script_of(self, pid: int) -> str | None:
         """Return None."""
         return None
+
+    @property
+    def attempts(self) -> Sequence[Effect]:
+        """Return nothing."""
+        return ()
 
     @property
     def scripts(self) -> Sequence[ScriptRun]:
@@ -159,6 +168,11 @@ class ShieldedObserver:
     def script_of(self, pid: int) -> str | None:
         """Return package and script of a process."""
         return self._shielded(lambda: self._observer.script_of(pid), None)
+
+    @property
+    def attempts(self) -> Sequence[Effect]:
+        """Return what was certain to happen when the run ended."""
+        return self._shielded(lambda: self._observer.attempts, ())
 
     @property
     def scripts(self) -> Sequence[ScriptRun]:

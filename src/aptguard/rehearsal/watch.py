@@ -18,8 +18,9 @@ from aptguard.changes.model import Cause
 from aptguard.rehearsal import fanotify as fan
 from aptguard.rehearsal.attribution import SCRIPT_NAMES, Action, Attribution
 from aptguard.rehearsal.early_stop import EarlyStop
+from aptguard.rehearsal.home_removal import HomeRemovals
 from aptguard.rehearsal.lower_entries import LowerEntries, LowerLayer
-from aptguard.rehearsal.model import ScriptRun
+from aptguard.rehearsal.model import Effect, ScriptRun
 from aptguard.rehearsal.processes import look_at, start_time
 from aptguard.rehearsal.program_starts import LINKER_CACHE, NEW_SCRIPTS, ProgramStarts
 from aptguard.rehearsal.upper_changes import UpperChanges, WatchedLayer
@@ -72,6 +73,7 @@ class Watcher:
         self._changes: UpperChanges | None = None
         self._starts: ProgramStarts | None = None
         self._before = LowerEntries(())
+        self._removals = HomeRemovals(self._stop.concerns)
         self._started: dict[int, int | None] = {}
         self._gather_until = 0.0
         self._window = 0.0
@@ -85,6 +87,7 @@ class Watcher:
         The descriptors must stay open as long as the watcher does; they are not closed here.
         """
         self._before = LowerEntries(layers)
+        self._removals.attach(merged_root_fd)
         try:
             self._changes = UpperChanges(workspace_fd, layers)
         except OSError as error:
@@ -150,12 +153,23 @@ class Watcher:
         return package + shown(script.label())
 
     def should_stop(self) -> bool:
-        """Whether a deletion below a stop pattern was seen and the grace after it is over."""
-        return self._stop.remaining() == 0.0
+        """Whether a deletion below a stop pattern was seen, or is certain, and the grace after it is over."""
+        return self._stop.remaining() == 0.0 or (
+            self._stop.first is None and self._removals.seconds_until_stop() == 0.0
+        )
+
+    @property
+    def attempts(self) -> tuple[Effect, ...]:
+        """Return what was certain to be deleted and was not yet."""
+        if self._stop.first is None and self._removals.seconds_until_stop() == 0.0:
+            return self._removals.attempts
+        return ()
 
     def seconds_until_stop(self) -> float | None:
         """Return how long the caller may sleep before it asks again, also `filenos`; None: until input."""
         pause, remaining = self._pause(), self._stop.remaining()
+        if remaining is None:
+            remaining = self._removals.seconds_until_stop()
         if not pause:
             return remaining
         return pause if remaining is None else min(pause, remaining)
@@ -234,6 +248,9 @@ class Watcher:
             if self._programs > self._programs_limit and starts.sees_programs:
                 starts.see_programs(False)
             self._see(event.pid)
+            if self.attribution.belongs_to_script(event.pid):
+                argv = self.attribution.command_of(event.pid)
+                self._removals.program_started(event.pid, argv, self.script_of(event.pid))
         elif name.rpartition(b".")[2] in SCRIPT_NAMES:
             self._forget_ended()
             self._note_end(monotonic())
