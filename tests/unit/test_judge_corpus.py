@@ -73,3 +73,15 @@ def test_the_socket_of_the_network_monitor_may_go_and_nothing_beside_it() -> Non
     purge = transaction(("snmpd", Action.PURGE))
     assert rules(judged(purge, [gone("/var/agentx/master", by="snmpd")], known)) == set()
     assert rules(judged(purge, [gone("/var/agentx/mine", by="snmpd")], known)) == {"unowned-file"}
+
+
+def test_the_text_files_of_the_node_exporter_may_go_with_it_but_no_measurements() -> None:
+    known = facts(packages={"prometheus-node-exporter": PackageFacts("x", "amd64", "installed", "1")})
+    purge = transaction(("prometheus-node-exporter", Action.PURGE))
+    for name, expected in (
+        ("node-exporter/aptguard.prom", set()),
+        ("metrics2/01H", {"databases"}),
+        ("alertmanager/silences", {"databases"}),
+    ):
+        change = gone(f"/var/lib/prometheus/{name}", by="prometheus-node-exporter")
+        assert rules(judged(purge, [change], known)) == expected
