@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from urllib.parse import unquote_to_bytes
 
 from aptguard.rehearsal.model import Question
 from aptguard.rehearsal.own_trees import PRIVATE
@@ -22,6 +21,7 @@ from aptguard.rehearsal.recorders import ORIGINALS, Placed, replace_file
 _MODULE = b"/usr/share/perl5/Debconf/ConfModule.pm"
 _ASKED = PRIVATE + b"/questions"
 _ANSWERS = PRIVATE + b"/answers"
+_ESCAPE = re.compile(rb"%([0-9A-F]{2})")
 _MOST_BYTES = 1 << 20
 _MOST_QUESTIONS = 200
 # Where an answer decides what becomes of data: these scripts take a package away (Debian policy 6.5).
@@ -125,7 +125,7 @@ def read_questions(data: bytes) -> tuple[Question, ...]:
     """
     found: dict[str, Question] = {}
     for line in data[:_MOST_BYTES].split(b"\n"):
-        fields = [unquote_to_bytes(field).decode("utf-8", "replace") for field in line.split(b"\t")]
+        fields = [_plain(field) for field in line.split(b"\t")]
         if len(fields) != 6 or fields[2] not in {"0", "1"}:
             continue
         name, value, asked, package, script, text = fields
@@ -137,3 +137,8 @@ def read_questions(data: bytes) -> tuple[Question, ...]:
         elif earlier is not None and asked == "1" and not earlier.asked:
             found[name] = Question(name, earlier.answer, True, earlier.package, earlier.script, earlier.text)
     return tuple(found.values())
+
+
+def _plain(field: bytes) -> str:
+    """Undo the stand-in's escapes; urllib's function for it takes longer to load than all else here."""
+    return _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), field).decode("utf-8", "replace")
