@@ -175,11 +175,12 @@ def _make(tree: RootTree, number: int, planned: Planned, source: int) -> bytes |
             return _overlay(tree, number, planned, source, for_comparison(source))
         case Cover.COPY:
             copy = b"copies/%d" % number
-            copy_tree(source, copy)
+            without_content = copy_tree(source, copy)
             fd = os.open(copy, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            tree.notes.append(
-                f"{shown(planned.point)} is rehearsed on a copy: overlayfs refuses its file system"
-            )
+            note = f"{shown(planned.point)} is rehearsed on a copy: overlayfs refuses its file system"
+            if without_content:
+                note += f" (scripts read zeros in {without_content} of its large files)"
+            tree.notes.append(note)
             return _overlay(tree, number, planned, fd, fd)
         case Cover.FILE:
             if not stat.S_ISREG(os.fstat(source).st_mode):
