@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -13,7 +13,10 @@ from aptguard.policy.finding import Severity
 from aptguard.policy.model import PathRule, Place, Policy, PolicyException
 from aptguard.policy.pattern import Pattern
 from aptguard.policy.precedence import RuleBook, rank
+from aptguard.policy.predict import STRANGER, Owner, predict
 from aptguard.policy.roles import Role
+from aptguard.policy.violation import Violation
+from aptguard.transaction.model import Action
 
 ACTS: tuple[tuple[str, Kind], ...] = (
     ("deleted", Kind.DELETED),
@@ -36,7 +39,9 @@ class Outcome:
     """What would happen if the path were deleted, altered or created (``act``) by a package.
 
     ``rule`` is the name of the rule that speaks, empty where the built-in checks decide. ``severity`` is None
-    where the change is allowed. ``sentence`` says it in words, without a full stop.
+    where the change is allowed. ``sentence`` says it in words, without a full stop. ``unowned``, ``foreign``
+    and ``own`` are the answers for a file that nobody lists, that another package lists, and that the
+    package lists which acts.
     """
 
     act: str
@@ -44,6 +49,9 @@ class Outcome:
     sentence: str
     rule: str = ""
     origin: str = ""
+    unowned: Severity | None = None
+    foreign: Severity | None = None
+    own: Severity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +97,7 @@ def explain_path(policy: Policy, path: bytes, packages: Iterable[str] = ()) -> P
     found.sort(key=lambda one: rank(one.rule))
     rules = tuple(found)
     exceptions = tuple(one for one in policy.exceptions if _concerns(one, path, names, rules, policy))
-    outcomes = tuple(_outcome(act, kind, rules, policy) for act, kind in ACTS)
+    outcomes = tuple(explain_change(policy, path, act, kind, names, rules) for act, kind in ACTS)
     text = path.decode("utf-8", "surrogateescape")
     roles = tuple(role for role in policy.roles if text in role.paths)
     return PathExplanation(path, rules, outcomes, exceptions, roles)
@@ -122,68 +130,100 @@ def _concerns(
     )
 
 
-def _outcome(act: str, kind: Kind, rules: tuple[MatchingRule, ...], policy: Policy) -> Outcome:
-    conditions: list[str] = []
-    for one in rules:
-        rule = one.rule
-        if rule.changes and kind.value not in rule.changes:
-            continue
-        outcome = _by_rule(act, one, policy)
-        if one.package is None or rule.place in (Place.PROTECTED, Place.DATA):
-            return _with_conditions(outcome, conditions)
-        conditions.append(outcome.sentence)
-    return _with_conditions(_by_checks(act, kind, policy), conditions)
+def explain_change(
+    policy: Policy,
+    path: bytes,
+    act: str,
+    kind: Kind,
+    packages: tuple[str, ...],
+    rules: Iterable[MatchingRule],
+) -> Outcome:
+    """Return what the judge would say of this kind of change to the regular file ``path``.
 
-
-def _with_conditions(outcome: Outcome, conditions: list[str]) -> Outcome:
-    if not conditions:
-        return outcome
-    sentence = "; ".join((*conditions, f"otherwise {outcome.sentence}"))
-    return Outcome(outcome.act, outcome.severity, sentence, outcome.rule, outcome.origin)
-
-
-def _by_rule(act: str, one: MatchingRule, policy: Policy) -> Outcome:
-    rule = one.rule
-    by = f" by the package {one.package}" if one.package else ""
-    match rule.place:
-        case Place.PROTECTED:
-            sentence = f"{_result(rule.severity)}, whoever does it{by}"
-            return Outcome(act, rule.severity, sentence, rule.name, rule.origin)
-        case Place.DATA:
-            if act == "created":
-                return Outcome(
-                    act, None, "allowed: nothing that was there is touched", rule.name, rule.origin
-                )
-            foreign = policy.checks["foreign-file"].severity
-            sentence = (
-                f"{_result(rule.severity)} if no package lists the file, "
-                f"{_result(foreign)} if it belongs to another package"
-            )
-            return Outcome(act, rule.severity, sentence, rule.name, rule.origin)
-        case Place.OWN:
-            sentence = f"allowed{by}, which may clean up after itself here"
-            return Outcome(act, None, sentence, rule.name, rule.origin)
-        case Place.SHARED_STATE:
-            sentence = "allowed: the scripts of many packages rewrite it"
-            return Outcome(act, None, sentence, rule.name, rule.origin)
-    assert_never(rule.place)
-
-
-def _by_checks(act: str, kind: Kind, policy: Policy) -> Outcome:
-    if kind is Kind.CREATED:
-        return Outcome(act, None, "allowed: no rule names the place")
-    foreign, unowned = policy.checks["foreign-file"], policy.checks["unowned-file"]
-    sentence = (
-        f"{_result(unowned.severity)} if no package lists it (unowned-file), "
-        f"{_result(foreign.severity)} if it belongs to another package (foreign-file), "
-        "allowed to the package that lists it"
+    ``rules`` are those that match, in order of precedence; with ``packages`` the answer is for these.
+    """
+    actors = packages or (STRANGER,)
+    found = {owner: predict(policy, path, kind, owner, actors) for owner in Owner}
+    severities = {owner: None if one is None else one.severity for owner, one in found.items()}
+    unowned = found[Owner.NOBODY]
+    speaking = next(
+        (
+            one.rule
+            for one in rules
+            if (packages or one.package is None) and (not one.rule.changes or kind.value in one.rule.changes)
+        ),
+        None,
     )
-    worst = min((foreign.severity, unowned.severity), key=list(Severity).index)
-    return Outcome(act, None if worst is Severity.IGNORE else worst, sentence)
+    by_rule = unowned is not None and unowned.rule not in policy.checks
+    named = unowned.rule if unowned is not None and by_rule else ""
+    origin = unowned.origin if unowned is not None and by_rule else ""
+    if not named and unowned is None and speaking is not None:
+        named, origin = speaking.name, speaking.origin
+    worst = severities[Owner.NOBODY] if named else _worst(severities.values())
+    conditions = [
+        _by_package(policy, path, kind, one.package)
+        for one in rules
+        if one.package is not None and not packages
+    ]
+    sentence = _sentence(found, speaking, kind, bool(packages))
+    if conditions and severities[Owner.NOBODY] is not None and not by_rule:
+        sentence = "; ".join((*dict.fromkeys(conditions), f"otherwise {sentence}"))
+    unlisted, others, its_own = (severities[owner] for owner in Owner)
+    return Outcome(act, worst, sentence, named, origin, unlisted, others, its_own)
 
 
-def _result(severity: Severity) -> str:
+def _worst(severities: Iterable[Severity | None]) -> Severity | None:
+    return min((one for one in severities if one is not None), key=list(Severity).index, default=None)
+
+
+def _by_package(policy: Policy, path: bytes, kind: Kind, package: str) -> str:
+    purged = predict(policy, path, kind, Owner.NOBODY, (package,))
+    removed = predict(policy, path, kind, Owner.NOBODY, (package,), Action.REMOVE)
+    if purged is not None:
+        return f"{_result(purged.severity)} by the package {package} ({purged.rule})"
+    text = f"allowed by the package {package}, which may clean up after itself here"
+    if removed is None:
+        return text
+    return f"{text} when it is purged, {_result(removed.severity)} when it is only removed ({removed.rule})"
+
+
+def _sentence(
+    found: Mapping[Owner, Violation | None], speaking: PathRule | None, kind: Kind, for_packages: bool
+) -> str:
+    unowned, foreign, own = (found[owner] for owner in Owner)
+    if unowned is None and foreign is None and own is None:
+        if speaking is None:
+            return "allowed: no rule names the place" if kind is Kind.CREATED else "allowed"
+        match speaking.place:
+            case Place.SHARED_STATE:
+                return "allowed: the scripts of many packages rewrite it"
+            case Place.OWN if for_packages:
+                return "allowed to the package, which may clean up after itself here"
+            case Place.PROTECTED | Place.DATA | Place.OWN:
+                return "allowed: nothing that was there is touched" if kind is Kind.CREATED else "allowed"
+        assert_never(speaking.place)
+    if unowned is not None and foreign is not None and own is not None:
+        return f"{_result(unowned.severity)}, whoever does it"
+    if unowned is not None and speaking is not None and unowned.rule == speaking.name:
+        return (
+            _if("no package lists the file", unowned) + ", " + _if("it belongs to another package", foreign)
+        )
+    parts = [_if("no package lists it", unowned, named=True)]
+    parts.append(_if("it belongs to another package", foreign, named=True))
+    parts.append(f"{_result(None if own is None else own.severity)} to the package that lists it")
+    return ", ".join(parts)
+
+
+def _if(condition: str, violation: Violation | None, *, named: bool = False) -> str:
+    if violation is None:
+        return f"allowed if {condition}"
+    return f"{_result(violation.severity)} if {condition}" + (f" ({violation.rule})" if named else "")
+
+
+def _result(severity: Severity | None) -> str:
     match severity:
+        case None:
+            return "allowed"
         case Severity.BLOCK:
             return "blocked"
         case Severity.WARN:
