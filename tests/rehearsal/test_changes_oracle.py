@@ -7,7 +7,9 @@ APTGUARD_EXAMPLES is the number of random sequences for each set of options (75)
 from __future__ import annotations
 
 import os
+import subprocess
 import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
@@ -16,6 +18,7 @@ from oracle import differences
 from overlays import OPTION_SETS, Overlay, in_private_mounts, overlay
 
 from aptguard.changes.model import Kind
+from rehearsal.disks import made
 
 pytestmark = pytest.mark.needs_root
 
@@ -48,12 +51,23 @@ def _words(kinds: frozenset[Kind] | None) -> str:
     return "nothing" if kinds is None else ", ".join(sorted(kind.value for kind in kinds))
 
 
-@pytest.mark.parametrize("lower_on", ["tmpfs", "disk"])
-@pytest.mark.parametrize("options", OPTION_SETS)
+# The options that rehearsals are made with, also on other disks than the one that is there.
+_CASES = [(options, kind) for options in OPTION_SETS for kind in ("tmpfs", "disk")]
+_CASES += [(options, kind) for options in OPTION_SETS[1:2] for kind in ("xfs", "btrfs")]
+
+
+@pytest.mark.parametrize(("options", "lower_on"), _CASES)
 def test_reading_the_upper_equals_a_naive_comparison_of_merged_and_lower(options: str, lower_on: str) -> None:
     with tempfile.TemporaryDirectory(dir="/var/tmp") as disk:
+        image = made(Path(disk), lower_on) if lower_on in {"xfs", "btrfs"} else None
 
         def in_private(base: bytes) -> None:
+            place = disk
+            if image is not None:
+                place = f"{disk}/mounted"
+                os.mkdir(place)
+                subprocess.run(["mount", "-o", "loop", image, place], check=True)
+
             @settings(
                 max_examples=_EXAMPLES,
                 deadline=None,
@@ -68,13 +82,13 @@ def test_reading_the_upper_equals_a_naive_comparison_of_merged_and_lower(options
                     perform(root, before)
 
                 with (
-                    tempfile.TemporaryDirectory(dir=disk) as lower,
+                    tempfile.TemporaryDirectory(dir=place) as lower,
                     overlay(
-                        base, build, options, lower=os.fsencode(lower) if lower_on == "disk" else None
-                    ) as place,
+                        base, build, options, lower=None if lower_on == "tmpfs" else os.fsencode(lower)
+                    ) as mounted,
                 ):
-                    perform(place.merged, during)
-                    found = disagreements(place)
+                    perform(mounted.merged, during)
+                    found = disagreements(mounted)
                     for line in found:
                         note(line)
                     assert found == []
