@@ -24,7 +24,7 @@ SOCKET = "/run/aptguard/io.github.aptguard"
 ENGINE = ("/usr/bin/python3", "-I", "-m", "aptguard.guard.embedded")
 MAXIMUM_REPLY = 16 << 20  # bytes, all messages together
 CONNECT_SECONDS = 3.0
-FIRST_BYTE_SECONDS = 15.0
+FIRST_BYTE_SECONDS = 15.0  # at most, and of a short time a part: the engine needs the rest
 SILENCE_SECONDS = 90.0  # the guard says something every ten
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GO_ON, STOP = 0, 10
@@ -44,15 +44,17 @@ def ask(
     """Return the reply to ``method``, which has ``exit`` (0 or 10) and ``text``.
 
     Both ways together take ``seconds`` at most. When the process ``watch`` ends meanwhile, nobody needs an
-    answer any more and this process ends. Raises NoAnswerError.
+    answer any more and this process ends. Raises NoAnswerError; NoSuchMethodError when each way says so.
     """
     deadline = time.monotonic() + seconds
+    first_byte = min(FIRST_BYTE_SECONDS, 0.4 * seconds)
     line = ProgressLine()
     reasons: list[str] = []
     older = 0
-    for name, way in [("daemon", _ask_daemon)] + ([("engine", _ask_engine)] if with_engine else []):
+    ways = [("daemon", _ask_daemon)] + ([("engine", _ask_engine)] if with_engine else [])
+    for name, way in ways:
         try:
-            for message in way(method, parameters, deadline, watch, line):
+            for message in way(method, parameters, (deadline, first_byte), watch, line):
                 if "error" in message:
                     raise _refusal(message)
                 if "progress" in message:
@@ -66,7 +68,7 @@ def ask(
             older += isinstance(error, NoSuchMethodError)
         finally:
             line.erase()
-    raise (NoSuchMethodError if older else NoAnswerError)("; ".join(reasons))
+    raise (NoSuchMethodError if older == len(ways) else NoAnswerError)("; ".join(reasons))
 
 
 def _refusal(message: dict[str, Any]) -> NoAnswerError:
@@ -78,9 +80,12 @@ def _refusal(message: dict[str, Any]) -> NoAnswerError:
 
 
 def _ask_daemon(
-    method: str, parameters: dict[str, Any], deadline: float, watch: int, line: ProgressLine
+    method: str, parameters: dict[str, Any], times: tuple[float, float], watch: int, line: ProgressLine
 ) -> Iterator[dict[str, Any]]:
-    """Yield what the daemon says: varlink, that is JSON messages ended by NUL on a Unix stream socket."""
+    """Yield what the daemon says: varlink, that is JSON messages ended by NUL on a Unix stream socket.
+
+    ``times`` are the end of the wait, and the seconds in which the first byte must come.
+    """
     request = {"method": f"io.github.aptguard.{method}", "parameters": parameters, "more": True}
     data = json.dumps(request).encode("ascii") + b"\0"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
@@ -89,7 +94,7 @@ def _ask_daemon(
         sent = channel.sendmsg([data], _mount_namespace())
         if sent < len(data):  # sending nothing to a daemon that has answered already is a broken pipe
             channel.sendall(data[sent:])
-        for raw in _messages(channel.fileno(), b"\0", deadline, FIRST_BYTE_SECONDS, watch, line):
+        for raw in _messages(channel.fileno(), b"\0", *times, watch, line):
             message = json.loads(raw)
             if not isinstance(message, dict) or not isinstance(message.get("parameters"), dict):
                 raise NoAnswerError("it answered something that is no reply")
@@ -110,7 +115,7 @@ def _mount_namespace() -> list[tuple[int, int, bytes]]:
 
 
 def _ask_engine(
-    method: str, parameters: dict[str, Any], deadline: float, watch: int, line: ProgressLine
+    method: str, parameters: dict[str, Any], times: tuple[float, float], watch: int, line: ProgressLine
 ) -> Iterator[dict[str, Any]]:
     """Yield what the engine says in a process of its own: JSON lines on its stdout."""
     request = os.memfd_create("aptguard-request")
@@ -128,7 +133,7 @@ def _ask_engine(
         os.close(theirs)
         os.close(request)
     try:
-        for raw in _messages(ours, b"\n", deadline, None, watch, line):
+        for raw in _messages(ours, b"\n", times[0], None, watch, line):
             message = json.loads(raw)
             if not isinstance(message, dict):
                 raise NoAnswerError("it answered something that is no reply")

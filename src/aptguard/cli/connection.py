@@ -17,6 +17,13 @@ _ROOT_ONLY = (
 )
 
 
+# What comes from the record comes at once, or the daemon hangs; looking at the machine takes longer.
+_SECONDS = {"Check": 600.0, "Selftest": 600.0, "Log": 120.0, "Status": 45.0}
+_SECONDS_OTHERS = 15.0
+# A daemon of another version; this one's engine knows the method.
+_STRANGER = ("org.varlink.service.MethodNotFound", "org.varlink.service.InterfaceNotFound")
+
+
 class Connection:
     """Calls the guard's methods; ``through_daemon`` tells afterwards which way the last one went."""
 
@@ -35,7 +42,8 @@ class Connection:
         Raises GuardError when the guard refuses, PermissionError when neither way is open to this user.
         """
         try:
-            reply: dict[str, Any] = call(method, parameters, progress=progress)
+            seconds = _SECONDS.get(method, _SECONDS_OTHERS)
+            reply: dict[str, Any] = call(method, parameters, progress=progress, silence_seconds=seconds)
             self.through_daemon = True
             return reply
         except Unreachable:
@@ -43,7 +51,9 @@ class Connection:
         except GuardError as error:
             if error.name == "org.varlink.service.PermissionDenied":
                 raise PermissionError(_ROOT_ONLY) from None
-            raise
+            if error.name not in _STRANGER:
+                raise
+            self.through_daemon = False
         if os.geteuid() != 0:
             raise PermissionError(_ROOT_ONLY)
         from aptguard.guard.peer import own_process

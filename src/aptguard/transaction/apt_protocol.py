@@ -245,7 +245,11 @@ def _check_tail(item: AptItem, number: int) -> None:
         if None in (item.old_version, item.old_architecture) or item.new_version is not None:
             raise ProtocolError(f"{where} removes a package, but does not say which version goes")
     elif item.what == b"**ERROR**":
-        raise ProtocolError(f"{where}: apt could not name the .deb file by an absolute path")
+        # With --no-download and a repository of the kind file: it has no other name than "toy_1.0_all.deb".
+        raise ProtocolError(
+            f"{where}: apt has no absolute path of the .deb file, and would itself stop at it"
+            " ('Pathname to install is not absolute'). Run it again without --no-download"
+        )
     elif item.what == b"**CONFIGURE**" or (item.what.startswith(b"/") and b"\0" not in item.what):
         if item.new_version is None or item.new_architecture is None:
             raise ProtocolError(f"{where} brings a package, but does not say in which version")
