@@ -83,6 +83,11 @@ CAUSES = (
         (
             "changed /var/cache/bind/managed-keys.bind*",
             "changed /var/lib/dovecot/instances",
+            "changed /var/lib/influxdb/*",
+            "changed /var/lib/mysql/*",
+            "deleted /var/lib/mysql/ddl_recovery.log",
+            "deleted /var/lib/mysql/ibtmp1",
+            "changed /var/lib/postgresql/*",
             "deleted /var/lib/clamav",
             "deleted /var/lib/clamav/tmp.*",
         ),
