@@ -10,7 +10,7 @@ import pytest
 
 from aptguard.changes.model import Kind
 from aptguard.rehearsal.dpkg_sequence import steps
-from aptguard.rehearsal.model import Effect, RehearsalResult, Step
+from aptguard.rehearsal.model import RehearsalResult, Step
 from aptguard.transaction.model import Action, Item, Transaction
 from packages.builder import build_deb
 from rehearsal.machine import Machine
@@ -96,7 +96,8 @@ def test_a_removal_keeps_what_only_a_purge_deletes(toy: Machine) -> None:
 
 def test_services_are_recorded_and_the_recorders_are_no_change(toy: Machine) -> None:
     result = toy.rehearse(*purge("toy"))
-    assert Effect("service", "would stop toy.service") in result.effects
+    told = [effect for effect in result.effects if effect.detail == "would stop toy.service"]
+    assert [(effect.kind, effect.cause) for effect in told] == [("service", "toy postrm")]
     assert not kinds(result, "/usr/bin/systemctl")
     assert not kinds(result, "/usr/sbin/policy-rc.d")
 
