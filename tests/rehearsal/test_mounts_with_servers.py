@@ -157,6 +157,7 @@ def test_a_file_system_that_only_its_owner_may_look_into_makes_it_unknown_for_wh
         quiet = machine.rehearse_shell("rm -rf /srv/data/*")
         result = machine.rehearse_shell(f"{as_owner} rm /srv/own/db/two || true")
     assert quiet.unknowns == ()
+    assert [note for note in quiet.notes if note.startswith("/srv/own is not rehearsed")]
     assert len(reasons(result, "/srv/own")) == 1, result
 
 

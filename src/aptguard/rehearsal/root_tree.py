@@ -227,6 +227,9 @@ def _lay_tripwires(tree: RootTree) -> None:
             tree.unknowns.append(_uncovered(planned, f"{planned.reason} ({error.strerror})"))
             continue
         tree.tripwires.append((planned.point, planned.reason, root))
+        tree.notes.append(
+            f"{shown(planned.point)} is not rehearsed: {planned.reason}; to go there makes it unknown"
+        )
 
 
 def _read_only_view(tree: RootTree, number: int, planned: Planned, source: int) -> bytes:
