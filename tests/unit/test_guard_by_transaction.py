@@ -44,6 +44,9 @@ def test_bounds_grow_with_the_transaction_and_never_fall_below_the_policys() -> 
     assert large.seconds >= 120 + 600
     assert small.upper_bytes == 1 << 30
     assert large.upper_bytes >= (1 << 30) + 700_000_000
+    # What probably will be written decides whether memory is enough for it.
+    assert small.upper_likely_bytes <= 64 << 20
+    assert 700_000_000 <= large.upper_likely_bytes <= large.upper_bytes
 
 
 def status(selection: str, name: str = "toy") -> str:
