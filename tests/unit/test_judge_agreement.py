@@ -41,7 +41,7 @@ NAMES = sorted(
 PATHS = st.builds(
     lambda prefix, names: "/" + "/".join((*prefix, *names)),
     st.sampled_from([(), *PREFIXES]),
-    st.lists(st.sampled_from(NAMES), max_size=3),
+    st.lists(st.just("toy") | st.sampled_from(NAMES), max_size=3),
 ).filter(lambda path: path != "/")
 
 
@@ -69,6 +69,9 @@ def judge_says(policy: Policy, path: str, kind: Kind, owner: str | None) -> Seve
 @example("/etc/cron.d/nothing", Kind.CREATED)
 @example("/etc/ld.so.cache", Kind.DELETED)
 @example("/var/lib/postgresql/toy/x", Kind.DELETED)
+@example("/var/lib/toy/x", Kind.DELETED)
+@example("/var/lib/toy/x", Kind.CONTENT)
+@example("/usr/share/nothing", Kind.OWNER)
 @given(PATHS, st.sampled_from(Kind))
 def test_each_explanation_is_what_the_judge_does(path: str, kind: Kind) -> None:
     place = os.fsencode(path)

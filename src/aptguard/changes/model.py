@@ -37,6 +37,9 @@ class Kind(Enum):
     XATTRS = "xattrs"
     FLAGS = "flags"  # inode flags, chattr(1)
 
+    # Members are single objects; Enum's own hash is made of the name, in Python, for each look into a set.
+    __hash__ = object.__hash__
+
 
 @dataclass(frozen=True, slots=True)
 class Node:

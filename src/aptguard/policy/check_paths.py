@@ -60,6 +60,8 @@ class PathCheck:
         self._places = Places(policy)
         self._own_places = OwnPlaces(transaction, facts, self._places)
         self._moved = MovedFiles(changes)
+        self._taking_part: dict[str, bool] = {}
+        self._sources: dict[tuple[str, ...], frozenset[str]] = {}
         self._deleted = {change.path for change in changes if change.deleted}
         self._filled = {change.path for change in changes if change.after is not None}
         self._lost_links = {
@@ -88,7 +90,7 @@ class PathCheck:
             path in facts.listed_before
             or path in facts.listed_after
             or path in facts.conffiles
-            or any(original in facts.conffiles for original in original_names(path))
+            or (bool(facts.conffiles) and not facts.conffiles.isdisjoint(original_names(path)))
         )
 
     def _judge(self, change: Change) -> Violation | None:
@@ -226,20 +228,25 @@ class PathCheck:
         )
 
     def _takes_part(self, owner: str) -> bool:
-        package, _, architecture = owner.partition(":")
-        return any(
-            item.package == package and (not architecture or item.architecture == architecture)
-            for item in self._transaction.items
-        )
+        found = self._taking_part.get(owner)
+        if found is None:
+            package, _, architecture = owner.partition(":")
+            found = self._taking_part[owner] = any(
+                item.package == package and (not architecture or item.architecture == architecture)
+                for item in self._transaction.items
+            )
+        return found
 
     def _siblings(self, change: Change, others: tuple[str, ...]) -> bool:
         """Whether the file belongs to a package of the same source as the one that alters it."""
         actors = self._own_places.actors(change)
-        sources = {
-            facts.source
-            for facts in self._facts.packages.values()
-            if facts.source and facts.package in actors
-        }
+        sources = self._sources.get(actors)
+        if sources is None:
+            sources = self._sources[actors] = frozenset(
+                facts.source
+                for facts in self._facts.packages.values()
+                if facts.source and facts.package in actors
+            )
         return any(
             name in self._facts.packages and self._facts.packages[name].source in sources for name in others
         )

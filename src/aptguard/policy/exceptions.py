@@ -15,6 +15,7 @@ class Exceptions:
     def __init__(self, policy: Policy, packages: frozenset[str], today: date) -> None:
         self._valid = tuple(one for one in policy.exceptions if _holds(one, today))
         self._packages = packages
+        self._chosen: dict[tuple[str, frozenset[str]], tuple[PolicyException, ...]] = {}
 
     def excuse(self, rule: str, path: bytes | None, packages: Iterable[str | None]) -> bool:
         """Return whether a finding of ``rule`` is excused.
@@ -22,12 +23,18 @@ class Exceptions:
         ``packages`` are who did it and whose it is; where the doer was not seen (None), every package of
         the transaction may have been. An exception with paths excuses nothing that has no path.
         """
-        who = {name.partition(":")[0] for name in packages if name is not None} or self._packages
+        who = frozenset(name.partition(":")[0] for name in packages if name is not None) or self._packages
+        chosen = self._chosen.get((rule, who))
+        if chosen is None:
+            chosen = self._chosen[rule, who] = tuple(
+                one
+                for one in self._valid
+                if (not one.packages or not one.packages.isdisjoint(who))
+                and (not one.rules or rule in one.rules)
+            )
         return any(
-            (not one.packages or not one.packages.isdisjoint(who))
-            and (not one.rules or rule in one.rules)
-            and (not one.paths or (path is not None and any(each.matches(path, who) for each in one.paths)))
-            for one in self._valid
+            not one.paths or (path is not None and any(each.matches(path, who) for each in one.paths))
+            for one in chosen
         )
 
 

@@ -33,21 +33,28 @@ class OwnPlaces:
             package: own_names(package, facts.packages.values()) for package in sorted(self._actions)
         }
         self._facts = facts
+        self._all = tuple(self._names)
+        self._known: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def actors(self, change: Change) -> tuple[str, ...]:
         """Return the packages that may have made the change: the one seen, else all of the transaction."""
         if change.cause is not None and change.cause.package is not None:
             return (change.cause.package.partition(":")[0],)
-        return tuple(self._names)
+        return self._all
 
     def names(self, change: Change) -> tuple[str, ...]:
         """Return the names that ``{package}`` stands for, for this change."""
-        found: list[str] = []
-        for actor in self.actors(change):
-            if actor not in self._names:  # the postinst of a package outside, run by a trigger
-                self._names[actor] = own_names(actor, self._facts.packages.values())
-            found += self._names[actor]
-        return tuple(dict.fromkeys(found))
+        actors = self.actors(change)
+        known = self._known.get(actors)
+        if known is None:
+            found: list[str] = []
+            for actor in actors:
+                if actor in self._names:
+                    found += self._names[actor]
+                else:  # the postinst of a package outside, run by a trigger
+                    found += own_names(actor, self._facts.packages.values())
+            known = self._known[actors] = tuple(dict.fromkeys(found))
+        return known
 
     def action(self, change: Change) -> TakenAway | None:
         """Return what becomes of the owner of the place of this change, None when it is nobody's place."""
