@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aptguard.rehearsal.bounds import SPARE_INODES
-from aptguard.rehearsal.disk_room import NoDiskRoomError, room_for, size_of
+from aptguard.rehearsal.disk_room import NoDiskRoomError, reserve_of, room_for, size_of
 from aptguard.rehearsal.model import Limits
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -22,7 +22,7 @@ def test_a_disk_always_keeps_its_reserve(free: int, total: int, upper: int, like
     except NoDiskRoomError:
         return
     # ... but for the few MiB by which the size is rounded up
-    assert free - size_of(limits) >= max(total // 20, 512 * MIB) - 48 * MIB
+    assert free - size_of(limits) >= reserve_of(total) - 48 * MIB
     assert min(upper, likely) <= limits.upper_bytes <= upper
 
 
@@ -35,6 +35,11 @@ def test_a_script_meets_the_watched_bound_before_the_file_system_s(free: int, up
     tables = (limits.upper_inodes + SPARE_INODES) * 256
     assert size_of(limits) - tables >= limits.upper_bytes + limits.upper_spare_bytes
     assert limits.upper_spare_bytes >= 256 * MIB
+
+
+@pytest.mark.parametrize(("total", "reserve"), [(0, 512 * MIB), (40 * GIB, 2 * GIB), (9000 * GIB, 4 * GIB)])
+def test_the_reserve_is_a_twentieth_within_reason(total: int, reserve: int) -> None:
+    assert reserve_of(total) == reserve
 
 
 def test_a_large_disk_gives_all_that_is_wanted() -> None:

@@ -38,7 +38,7 @@ _ON_DISK = frozenset({b"ext2", b"ext3", b"ext4", b"xfs", b"btrfs", b"f2fs", b"bc
 _MAKERS = (b"/usr/sbin/mkfs.ext4", b"/sbin/mkfs.ext4")
 _INODE_BYTES = 256
 _BYTES_PER_FILE = 4096  # of room, for each file that fits
-_RESERVE_SHARE, _LEAST_RESERVE = 20, 512 << 20
+_RESERVE_SHARE, _LEAST_RESERVE, _LARGEST_RESERVE = 20, 512 << 20, 4 << 30
 _LARGEST_SPARE = 256 << 20
 # Nobody reads it after a crash, and nothing is written that is not a script's own doing.
 _FEATURES = b"^has_journal,^resize_inode,^metadata_csum,extents,uninit_bg,sparse_super2"
@@ -80,12 +80,17 @@ class DiskRoom:
         return None
 
 
+def reserve_of(total: int) -> int:
+    """Return how many bytes of a disk of ``total`` bytes are left to others; pure."""
+    return min(max(total // _RESERVE_SHARE, _LEAST_RESERVE), _LARGEST_RESERVE)
+
+
 def room_for(limits: Limits, free: int, total: int) -> Limits:
     """Return ``limits`` so small that a disk with ``free`` of ``total`` bytes keeps its reserve; pure.
 
     Raises NoDiskRoomError when not even what is likely to be needed fits.
     """
-    reserve = max(total // _RESERVE_SHARE, _LEAST_RESERVE)
+    reserve = reserve_of(total)
     spare = min(limits.upper_spare_bytes, _LARGEST_SPARE)
     room = free - reserve - spare
     # The file system's own tables take a share of what is allocated.
@@ -125,7 +130,7 @@ def make_disk_room(limits: Limits) -> DiskRoom:
         linux.allocate(backing, size_of(shrunk))
         _make_file_system(backing, shrunk.upper_inodes + SPARE_INODES)
         device = _loop_device(backing)
-        floor = max(total // _RESERVE_SHARE, _LEAST_RESERVE) // 2
+        floor = reserve_of(total) // 2
         return DiskRoom(device, backing, shrunk, floor)
     except BaseException as error:
         os.close(backing)
