@@ -7,6 +7,7 @@ group, so that nothing of it is left when its time is over.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -19,6 +20,19 @@ CONTROL = "/dev/virtio-ports/control"
 WITNESS = "/dev/virtio-ports/witness"
 UNIT = "testbed-command.service"
 _STATES = {"running", "degraded"}
+
+
+def find_ports() -> None:
+    """Give the virtio ports their names, as udev does where it has been told of all devices."""
+    os.makedirs(os.path.dirname(CONTROL), exist_ok=True)
+    subprocess.run(["modprobe", "virtio_console"], check=False)
+    deadline = time.monotonic() + 60
+    while not os.path.exists(CONTROL) and time.monotonic() < deadline:
+        for port in os.listdir("/sys/class/virtio-ports"):
+            named = f"/sys/class/virtio-ports/{port}/name"
+            with contextlib.suppress(OSError), open(named, encoding="ascii") as file:
+                os.symlink(f"../{port}", f"{os.path.dirname(CONTROL)}/{file.read().strip()}")
+        time.sleep(0.1)
 
 
 def state(seconds: float = 120) -> str:
@@ -74,9 +88,7 @@ def _send(port: BinaryIO, answer: dict[str, Any]) -> None:
 
 
 def main() -> int:
-    deadline = time.monotonic() + 60
-    while not os.path.exists(CONTROL) and time.monotonic() < deadline:
-        time.sleep(0.1)
+    find_ports()
     with open(CONTROL, "r+b", buffering=0) as port:
         with open("/proc/uptime", encoding="ascii") as file:
             ready = {"state": state(), "release": os.uname().release, "apparmor": apparmor()}

@@ -97,9 +97,11 @@ def _run_groups(machine: Image, chosen: Sequence[Group], deb: str, arguments: st
             with contextlib.ExitStack() as own:
                 try:
                     if group.boot:
-                        vm = own.enter_context(_booted(machine, deb))
+                        stack.close()  # one machine at a time
+                        shared = None
+                        vm = own.enter_context(_booted(machine, deb, lean=False))
                     else:
-                        vm = shared = shared or stack.enter_context(_booted(machine, deb))
+                        vm = shared = shared or stack.enter_context(_booted(machine, deb, lean=True))
                     result, seconds = _timed(_run_group, vm, group, arguments, verbose)
                 except MachineError as problem:
                     result, seconds = Outcome(0, 1, 0, (str(problem),)), 0.0
@@ -109,8 +111,8 @@ def _run_groups(machine: Image, chosen: Sequence[Group], deb: str, arguments: st
 
 
 @contextlib.contextmanager
-def _booted(machine: Image, deb: str) -> Iterator[VirtualMachine]:
-    with VirtualMachine(machine, files={_DEB: deb}) as vm:
+def _booted(machine: Image, deb: str, *, lean: bool) -> Iterator[VirtualMachine]:
+    with VirtualMachine(machine, files={_DEB: deb}, lean=lean) as vm:
         facts = vm.facts
         print(
             f"  booted: kernel {facts['release']}, systemd {facts['state']}, AppArmor {facts['apparmor']},"
@@ -125,7 +127,7 @@ def _booted(machine: Image, deb: str) -> Iterator[VirtualMachine]:
 
 def _run_group(vm: VirtualMachine, group: Group, arguments: str, verbose: bool) -> Outcome:
     words = [*group.tests, *shlex.split(arguments)]
-    if not group.boot:
+    if not group.serial:
         words += ["-n", "2", "--dist", "load"]
     if group.only_own_version:
         words += ["-k", f"debian{vm.image.version}"]

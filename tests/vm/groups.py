@@ -17,11 +17,12 @@ _COUNTS = re.compile(r"(\d+) (passed|failed|skipped|errors?|rerun|xfailed|xpasse
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Test files that run together; with ``boot`` on a machine of their own."""
+    """Test files that run together; with ``boot`` on a machine of their own, ``serial`` in one process."""
 
     name: str
     tests: tuple[str, ...]
     boot: bool = False
+    serial: bool = False
     only_own_version: bool = False
 
 
@@ -55,7 +56,7 @@ def groups() -> tuple[Group, ...]:
             if not fitting:
                 raise ValueError(f"{LIST}: no file fits {pattern!r} of the group {group['name']!r}")
             tests += (name for name in fitting if name not in tests)
-        flags = {name: group.get(name, False) for name in ("boot", "only_own_version")}
+        flags = {name: group.get(name, False) for name in ("boot", "serial", "only_own_version")}
         found.append(Group(group["name"], tuple(tests), **flags))
     return tuple(found)
 

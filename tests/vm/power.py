@@ -144,7 +144,7 @@ def _record(machine: Image, deb: str, directory: str) -> tuple[str, list[tuple[i
         postrm = f'if [ "$1" = remove ]; then rm -f /srv/treasure-{number}; fi'
         toy = build_deb(directory, f"heir-{number}", scripts={"postrm": postrm})
         files[f"toys/{os.path.basename(toy)}"] = toy
-    with VirtualMachine(machine, files=files, drives=[drive]) as vm:
+    with VirtualMachine(machine, files=files, drives=[drive], lean=True) as vm:
         vm.run(_SET_UP, timeout=_SECONDS)
         with Witness(vm.witness, log) as witness:
             witness.lines.append((os.path.getsize(log), "set up"))
