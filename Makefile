@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := deb
 .DELETE_ON_ERROR:
-.PHONY: install test test-vm test-upgrade deb build-deb lint bench corpus fuzz clean need-root build-packages test-packages
+.PHONY: install test test-vm test-upgrade test-lifecycle deb build-deb lint bench corpus fuzz piuparts autopkgtest bench-readme clean need-root build-packages test-packages
 
 # The product's Python is Debian's, whatever else is on the PATH.
 PYTHON := /usr/bin/python3
@@ -118,8 +118,21 @@ $(FUZZ_TOOLS)/made: Makefile
 	$(FUZZ_TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --retries 2 $(FUZZ_TOOL_VERSIONS) </dev/null
 	@touch $@
 
+# Half an hour: what `make test` does of the front ends and of aptguard's own life cycle in part only.
+test-lifecycle: test-packages
+	APTGUARD_WHOLE=1 $(PYTHON) -m pytest -p no:cacheprovider $(PYTEST_ARGUMENTS) \
+	    tests/system/whole_life_cycle.py tests/system/test_front_ends.py </dev/null
+
+# Minutes long, with some packages from Debian's archive.
+piuparts autopkgtest: test-packages
+	$(PYTHON) -m pytest -p no:cacheprovider -rR tests/system/package_checkers.py -k $@ </dev/null
+
 bench: test-packages
 	$(PYTHON) -m tests.bench $(BENCH) $(BENCH_ARGUMENTS) </dev/null
+
+# After a run with BENCH_ARGUMENTS=--keep: its figures for the README.
+bench-readme:
+	$(PYTHON) tests/bench/readme.py
 
 # Hours; goes on where it was interrupted. make corpus CORPUS='--debian 13 nginx'
 corpus: test-packages
