@@ -219,4 +219,4 @@ def test_every_call_for_the_room_on_disk_that_fails_leaves_memory_or_an_unknown(
             or not wrote_to_disk(result)
             or site.endswith(("_place lstat", "drop_all ioctl", "_configure ioctl", "close close"))
         ), (site, told)
-        assert eventually(lambda: free(disk) == before), site
+    assert eventually(lambda: free(disk) == before)
