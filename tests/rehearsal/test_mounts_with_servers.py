@@ -218,22 +218,36 @@ def test_an_automount_point_is_not_triggered_and_who_goes_there_makes_it_unknown
     assert "automount" in reasons(result, "/srv/auto")[0]
 
 
+def test_what_an_automounter_has_mounted_is_not_asked_and_reached_only_through_its_point(
+    machine: Machine,
+) -> None:
+    mount(machine, "-t", "fusectl", "x", "/sys/fs/fuse/connections")
+    pipe = autofs_mounted(machine, "/srv/auto", "indirect")
+    try:
+        with served(machine, "/srv/auto/share", EVERYBODY, fuse_server.ALL):
+            quiet = machine.rehearse_shell("exit 0")
+            assert waiting_at(machine, "/srv/auto/share") == 0
+            result = machine.rehearse_shell("rm -rf /srv/auto/share/db; exit 0")
+    finally:
+        os.close(pipe)
+    assert quiet.unknowns == ()
+    assert [unknown.path for unknown in result.unknowns] == [b"/srv/auto"]
+
+
 def test_who_asks_a_silent_server_is_not_asked_to_wait_again(machine: Machine) -> None:
     """Else each transaction would leave one more process that cannot be killed."""
     mount(machine, "-t", "fusectl", "x", "/sys/fs/fuse/connections")
     with served(machine, "/srv/dead", EVERYBODY, fuse_server.ALL):
-        number = os.makedev(0, int(device_of(machine, "/srv/dead").partition(":")[2]))
         for _ in range(3):
             assert machine.rehearse_shell("exit 0").unknowns == ()
-        assert machine.read(f"/sys/fs/fuse/connections/{number}/waiting") == "1\n"
+        assert waiting_at(machine, "/srv/dead") == 1
 
 
-def device_of(machine: Machine, point: str) -> str:
-    return next(
-        line.split()[2]
-        for line in machine.read(f"/proc/{machine.pid}/mountinfo").splitlines()
-        if point in line
-    )
+def waiting_at(machine: Machine, point: str) -> int:
+    """Return how many requests the server of the file system at ``point`` owes an answer."""
+    lines = machine.read(f"/proc/{machine.pid}/mountinfo").splitlines()
+    device = next(line.split()[2] for line in lines if f" {point} " in line)
+    return int(machine.read(f"/sys/fs/fuse/connections/{device.partition(':')[2]}/waiting"))
 
 
 def test_what_answers_is_not_silent(machine: Machine) -> None:

@@ -16,8 +16,8 @@ import signal
 import time
 
 from aptguard.rehearsal import linux
-from aptguard.rehearsal.mount_plan import needs_a_server
-from aptguard.rehearsal.mountinfo import Mount, read_mountinfo, visible_mounts
+from aptguard.rehearsal.mount_plan import needs_a_server, why_uncovered
+from aptguard.rehearsal.mountinfo import Mount, is_below, read_mountinfo, visible_mounts
 
 _SECONDS = 1.0
 _BUSY_SECONDS = 0.3
@@ -34,8 +34,11 @@ def silent_mounts(mountinfo: bytes) -> dict[bytes, str]:
     asked: dict[int, tuple[int, bytes]] = {}  # pidfd: pid, mount point
     silent: dict[bytes, str] = {}
     try:
-        for mount in visible_mounts(read_mountinfo(mountinfo)):
-            if not needs_a_server(mount):
+        mounts = visible_mounts(read_mountinfo(mountinfo))
+        uncovered = [mount.point for mount in mounts if why_uncovered(mount, {}) is not None]
+        for mount in mounts:
+            # Nobody goes below an uncovered place, and the way there may trigger an automount.
+            if not needs_a_server(mount) or any(is_below(mount.point, point) for point in uncovered):
                 continue
             if _has_waited_long(mount):
                 silent[mount.point] = _NO_ANSWER
