@@ -43,7 +43,8 @@ def missing_guest() -> str | None:
 def missing_file_system(kind: str) -> str | None:
     """Return that the kernel has no file system of this name, or None if it has (or can load) it."""
     if shutil.which("modprobe") is not None:
-        subprocess.run(["modprobe", "--quiet", kind], capture_output=True, check=False)
+        for name in (f"fs-{kind}", kind):
+            subprocess.run(["modprobe", "--quiet", name], capture_output=True, check=False)
     with open("/proc/filesystems", encoding="ascii") as file:
         if kind in file.read().split():
             return None
