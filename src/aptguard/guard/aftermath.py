@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from aptguard.alerts.events import diverged_event
 from aptguard.guard.comparison import compare
@@ -15,12 +16,13 @@ from aptguard.guard.expectation import Expectation, expect
 from aptguard.guard.run_watch import RunWatch
 from aptguard.guard.state import GuardState, account_files
 from aptguard.host.accounts import read_accounts
-from aptguard.policy.judge import stop_prefixes
-from aptguard.policy.model import Policy
-from aptguard.report.model import RealRun, Report, RunEnd
+from aptguard.policy.finding import Severity
+from aptguard.policy.model import Place, Policy
+from aptguard.policy.pattern_syntax import components, literal_prefix
+from aptguard.report.model import RealRun, Report
 
 _PATIENCE = 2.0  # seconds for the comparison of the run before
-_LOST = "nobody was there to see the end of the run"
+_LATE = " (looked at later: nobody was there when the run ended)"
 
 
 class Aftermath:
@@ -62,19 +64,26 @@ class Aftermath:
     def adopt(self) -> None:
         """Take over what a guard that is gone has followed."""
         try:
-            self.watch.adopt(self._lost)
+            self.watch.adopt(self._ended_before)
         except Exception as error:
             self._failed(error)
 
     def _ended(self, expected: Expectation) -> None:
         try:
-            policy = self._state.policy().policy
-            self._note(expected, compare(expected, policy, self._state.database(), time.time()))
+            self._note(expected, self._compared(expected))
         except Exception as error:
             self._failed(error)
 
-    def _lost(self, expected: Expectation) -> None:
-        self._note(expected, RealRun(time.time(), RunEnd.NOT_COMPARED, _LOST))
+    def _ended_before(self, expected: Expectation) -> None:
+        """Compare what ended while nobody followed it. A later run that was judged would have found it then.
+
+        What is gone by now may have gone after the run.
+        """
+        run = self._compared(replace(expected, staying=()))
+        self._note(expected, replace(run, reason=run.reason + _LATE))
+
+    def _compared(self, expected: Expectation) -> RealRun:
+        return compare(expected, self._state.policy().policy, self._state.database(), time.time())
 
     def _note(self, expected: Expectation, run: RealRun) -> None:
         number = expected.number
@@ -94,4 +103,16 @@ def _protected(policy: Policy) -> list[bytes]:
     """Return the directories whose own directories do not come and go: /, homes, what the policy protects."""
     accounts = read_accounts(*account_files()).accounts
     homes = [account.home for account in accounts if account.home.startswith(b"/") and account.uid >= 1000]
-    return [b"/", *stop_prefixes(policy), *homes[:100]]
+    return [b"/", *_whole_directories(policy), *homes[:100]]
+
+
+def _whole_directories(policy: Policy) -> list[bytes]:
+    """Return the directories of which a rule guards all that is in them, as /srv/** does."""
+    found = []
+    for rule in policy.path_rules:
+        if rule.severity is Severity.BLOCK and rule.place in (Place.PROTECTED, Place.DATA):
+            for pattern in rule.patterns:
+                directory = pattern.text.removesuffix("/**")
+                if len(literal_prefix(pattern.text)) == len(components(directory)) and directory:
+                    found.append(directory.encode("utf-8", "surrogateescape"))
+    return list(dict.fromkeys(found))

@@ -31,6 +31,7 @@ def compare(expected: Expectation, policy: Policy, database: DpkgDatabase, now: 
     """
     if expected.unclear:
         return RealRun(now, RunEnd.NOT_COMPARED, expected.unclear)
+    database.stanzas(expected.names)  # all at once: each look-up by itself reads the whole of dpkg's status
     states = {one: _state(database, one) for one in expected.packages}
     undone = [one for one, state in states.items() if not _is_as_expected(one, state)]
     untouched = [one for one in undone if states[one] == (one.status, one.version)]

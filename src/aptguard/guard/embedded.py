@@ -39,6 +39,8 @@ def main() -> int:
     guard = Guard()
     peer = Peer(pid=os.getppid(), uid=os.getuid(), gid=os.getgid())
     try:
+        if method in _REHEARSING:
+            guard.look_back()
         reply = guard.dispatch(method, parameters, peer=peer, progress=lambda text: _say({"progress": text}))
     except GuardError as error:
         _say({"error": error.name, "message": error.message})

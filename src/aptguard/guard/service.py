@@ -46,6 +46,10 @@ class Guard:
     def stay(self) -> None:
         """Follow approved runs in threads of this process, which stays; those of a former one as well."""
         self._aftermath.watch.threaded = True
+        self.look_back()
+
+    def look_back(self) -> None:
+        """See what has become of runs whose follower is gone, or follow them; before a new one is approved."""
         self._aftermath.adopt()
 
     def follow_runs(self) -> None:
