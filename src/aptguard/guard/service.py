@@ -49,7 +49,7 @@ class Guard:
         self.look_back()
 
     def look_back(self) -> None:
-        """See what has become of runs whose follower is gone, or follow them; before a new one is approved."""
+        """See what has become of runs whose follower is gone, or follow them: before the next is judged."""
         self._aftermath.adopt()
 
     def follow_runs(self) -> None:
