@@ -9,11 +9,14 @@ import subprocess
 import pytest
 
 
-def test_lintian_has_no_error_and_no_warning(aptguard_deb: str) -> None:
+def test_lintian_has_no_error_no_warning_and_nothing_pedantic_to_say(aptguard_deb: str) -> None:
     if shutil.which("lintian") is None:
         pytest.skip("the program lintian is not installed (Debian package lintian)")
     done = subprocess.run(
-        ["lintian", "--allow-root", "--fail-on", "error,warning", "--tag-display-limit", "0", aptguard_deb],
+        [
+            *("lintian", "--allow-root", "--pedantic", "--fail-on", "error,warning,pedantic"),
+            *("--tag-display-limit", "0", aptguard_deb),
+        ],
         capture_output=True,
         text=True,
         check=False,
