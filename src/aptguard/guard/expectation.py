@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from aptguard.host.dpkg_database import DpkgDatabase
+from aptguard.rehearsal.mount_plan import needs_a_server
+from aptguard.rehearsal.mountinfo import is_below, read_mountinfo
 from aptguard.report.model import ChangedPath, Report
 from aptguard.transaction.model import Action, Item
 
@@ -187,6 +189,11 @@ def _staying(
     report: Report, database: DpkgDatabase, deleted: set[bytes], protected: Iterable[bytes]
 ) -> tuple[list[bytes], int]:
     """Return the paths that are there now and should be afterwards, and how many were left out."""
+    servers = _points_of_servers()
+
+    def may_wait(path: bytes) -> bool:
+        return any(is_below(path, point) for point in servers)
+
     found: dict[bytes, None] = {}
     for change in report.changed_paths:
         if not {"deleted", "created"} & set(change.kinds) and not _is_volatile(change.path):
@@ -196,12 +203,29 @@ def _staying(
             for conffile in database.conffiles(item.package, item.architecture):
                 found[database.canonical.path(conffile)] = None
     for directory in _neighbourhoods(report.changed_paths, deleted):
+        if may_wait(directory):
+            continue
         found.update(dict.fromkeys(_entries(directory, directories_only=False)))
     for directory in protected:
+        if may_wait(directory):
+            continue
         found[directory] = None
         found.update(dict.fromkeys(_entries(directory, directories_only=True)))
-    staying = [path for path in found if path not in deleted and os.path.lexists(path)]
+    staying = [path for path in found if path not in deleted and not may_wait(path) and os.path.lexists(path)]
     return staying[:MOST_STAYING], max(0, len(staying) - MOST_STAYING)
+
+
+def _points_of_servers() -> list[bytes]:
+    """Return where file systems are mounted that need a server: who looks there may wait for ever.
+
+    Without the root directory: without its server nothing works anyway.
+    """
+    try:
+        with open("/proc/self/mountinfo", "rb") as file:
+            mounts = read_mountinfo(file.read())
+    except (OSError, ValueError):
+        return []
+    return [mount.point for mount in mounts if mount.point != b"/" and needs_a_server(mount)]
 
 
 def _neighbourhoods(changes: Iterable[ChangedPath], deleted: set[bytes]) -> list[bytes]:
