@@ -11,7 +11,7 @@ import os
 import shutil
 
 import pytest
-from overlays import OPTION_SETS, Overlay, in_private_mounts, overlay
+from overlays import Overlay, in_private_mounts, overlay
 
 from aptguard.changes import walk
 from aptguard.changes.model import Kind

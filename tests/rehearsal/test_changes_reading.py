@@ -9,7 +9,7 @@ import shutil
 import stat
 
 import pytest
-from overlays import MS_BIND, OPTION_SETS, Overlay, in_private_mounts, mount, overlay, unmount
+from overlays import MS_BIND, Overlay, in_private_mounts, mount, overlay, unmount
 
 from aptguard.changes import entry, layer, syscalls
 from aptguard.changes.model import Kind

@@ -15,6 +15,8 @@ import aptguard
 from aptguard.daemon import client
 from aptguard.daemon.supervisor import Supervisor, take_from_environment
 
+pytestmark = pytest.mark.needs_root  # the daemon serves root alone
+
 SOURCE = os.path.dirname(os.path.dirname(aptguard.__file__))
 # A guard that only names what it finds in its surroundings, or waits until it is told to give up.
 DAEMON = """
