@@ -16,6 +16,7 @@ import time
 from aptguard.rehearsal.bounds import TASKS_PER_PROCESS
 from aptguard.rehearsal.model import Limits, Unknown
 from aptguard.rehearsal.mountinfo import is_below, read_mountinfo
+from aptguard.shown import shown
 
 _GUARD = b"guard"
 _PREFIX = b"rehearsal-"
@@ -33,8 +34,11 @@ class ControlGroup:
     def __init__(self, limits: Limits) -> None:
         self.directory: bytes | None = None
         self.note: str | None = None
+        self._refusals_before: dict[bytes, int] = {}
         try:
-            base = delegated_group()
+            own = _own_group()
+            self._refusals_before = _refusals(own)
+            base = _delegated(own)
             if base is None:
                 self.note = _NONE
                 return
@@ -72,13 +76,19 @@ class ControlGroup:
             self.close()
 
     def refused(self) -> tuple[Unknown, ...]:
-        """Return what the kernel refused the processes of the group."""
+        """Return what the kernel refused the group's processes, or meanwhile those of a group above it."""
         found = []
         for file, key, what in (
             (b"memory.events", b"oom_kill", "the kernel ended a process: the rehearsal used all its memory"),
             (b"pids.events", b"max", "the kernel refused a process: the rehearsal ran too many at once"),
         ):
             if self.directory is not None and _count(self.directory + b"/" + file, key):
+                found.append(Unknown("the rehearsal passed a bound", what))
+        for group, before in self._refusals_before.items():
+            if (_count(group + b"/pids.events", b"max") or 0) > before:
+                what = (
+                    f"the kernel refused a process: the control group {shown(group)} may have no more of them"
+                )
                 found.append(Unknown("the rehearsal passed a bound", what))
         return tuple(found)
 
@@ -97,14 +107,36 @@ class ControlGroup:
 
 def delegated_group() -> bytes | None:
     """Return the directory of the delegated group that this process is in, None if there is none."""
+    return _delegated(_own_group())
+
+
+def _own_group() -> bytes | None:
     path = next((line[3:] for line in _read(b"/proc/self/cgroup").split(b"\n") if line[:3] == b"0::"), None)
     mounts = [m for m in read_mountinfo(_read(b"/proc/self/mountinfo")) if m.kind == b"cgroup2"]
     if path is None or not mounts or not is_below(path, mounts[-1].root):
         return None
-    group = mounts[-1].point + path[len(mounts[-1].root.rstrip(b"/")) :]
-    if os.path.basename(group) == _GUARD:
+    return mounts[-1].point + path[len(mounts[-1].root.rstrip(b"/")) :]
+
+
+def _delegated(group: bytes | None) -> bytes | None:
+    if group is not None and os.path.basename(group) == _GUARD:
         group = os.path.dirname(group)
-    return group if _is_delegated(group) else None
+    return group if group is not None and _is_delegated(group) else None
+
+
+def _refusals(group: bytes | None) -> dict[bytes, int]:
+    """Return how often each group from ``group`` upwards could have no more processes.
+
+    Until Linux 6.10 the group that forks counts it, since 6.11 the one whose bound it was (pids.events in
+    cgroup-v2.rst). Only groups that have the controller are there.
+    """
+    found: dict[bytes, int] = {}
+    while group is not None and os.path.exists(group + b"/cgroup.procs"):
+        count = _count(group + b"/pids.events", b"max")
+        if count is not None:
+            found[group] = count
+        group = os.path.dirname(group)
+    return found
 
 
 def _is_delegated(group: bytes) -> bool:
