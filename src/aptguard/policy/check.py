@@ -6,6 +6,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 
 from aptguard.policy.finding import Severity
 from aptguard.policy.glob_bounded import matches_something
@@ -19,6 +20,7 @@ from aptguard.policy.pattern_syntax import components, literal_prefix
 from aptguard.policy.precedence import rank
 from aptguard.policy.problem import Gravity, PolicyProblem
 from aptguard.policy.real_places import real_text
+from aptguard.policy.roles import Role, TriggerRule
 
 
 def check_files(
@@ -74,6 +76,7 @@ def _warnings(
         for rule in part.rules:
             if not isinstance(rule, PathRule):
                 continue
+            problems += _taking_the_place(part, rule, policy, files)
             if all(rule.patterns != one.patterns for one in policy.path_rules if one.name == rule.name):
                 problems.append(_overridden(part, rule, policy))
                 continue
@@ -81,6 +84,7 @@ def _warnings(
                 location: Location = ("rule", rule.name, "paths", index)
                 problems += _of_place(part, location, pattern.text)
                 problems += _contradictions(part, location, rule, pattern.text, policy)
+        problems += _held_by_nobody(part)
         for exception in part.exceptions:
             if exception.expires is not None and exception.expires < today.isoformat():
                 problems.append(
@@ -112,6 +116,59 @@ def _writable_by_others(part: PolicyPart) -> list[PolicyProblem]:
     return [
         _warning(part, (), "others than root can write this file", "chown it to root and chmod it to 0644")
     ]
+
+
+def _taking_the_place(
+    part: PolicyPart, rule: PathRule, policy: Policy, files: set[str]
+) -> list[PolicyProblem]:
+    """Return a warning where a rule replaces one of the shipped files, which are not in ``files``."""
+    now = next((one for one in policy.path_rules if one.name == rule.name), None)
+    if now is None or now.origin != part.origin(("rule", rule.name)) or not now.overrides:
+        return []
+    if now.overrides[-1].rpartition(":")[0] in files:
+        return []  # there it is told that it has no effect
+    return [
+        _warning(
+            part,
+            ("rule", rule.name),
+            f"it takes the place of the rule of this name at {now.overrides[-1]}, all of it",
+            "give it another name to add to that rule, or leave out place and paths to change only the rest",
+        )
+    ]
+
+
+def _held_by_nobody(part: PolicyPart) -> list[PolicyProblem]:
+    """Return warnings for roles and triggers that mean no package of this machine."""
+    named: list[tuple[Location, tuple[str, ...]]] = [
+        *((("role", one.name), one.packages) for one in part.roles if isinstance(one, Role)),
+        *((("trigger", one.name), one.packages) for one in part.triggers if isinstance(one, TriggerRule)),
+    ]
+    if not named:
+        return []
+    installed = _installed()
+    if installed is None:
+        return []
+    return [
+        _warning(
+            part,
+            (*location, "packages"),
+            f"no package that is installed here is called {' or '.join(packages[:3])}",
+            "check the spelling; it still holds for what comes later",
+        )
+        for location, packages in named
+        if not any(fnmatchcase(name, pattern) for name in installed for pattern in packages)
+    ]
+
+
+def _installed() -> frozenset[str] | None:
+    from aptguard.host.dpkg_database import DpkgDatabase, DpkgDatabaseError
+    from aptguard.host.status_file import PRESENT
+
+    try:
+        states = DpkgDatabase().states()
+    except (DpkgDatabaseError, OSError):
+        return None
+    return frozenset(package for (package, _), state in states.items() if state.status in PRESENT)
 
 
 def _overridden(part: PolicyPart, rule: PathRule, policy: Policy) -> PolicyProblem:
@@ -148,9 +205,20 @@ def _contradictions(
         if other.name == rule.name or other.severity is Severity.IGNORE or other.place is rule.place:
             continue
         first, second = sorted((rule, other), key=rank)
+        same = any(pattern.text == text for pattern in other.patterns)
         if not _silences(first, second):
+            if same and _permits(second) and (kinds := _shared_kinds(first, second)):
+                problems.append(
+                    _warning(
+                        part,
+                        location,
+                        f"{text} is {rule.place.value} here and {other.place.value} in the rule {other.name} "
+                        f"({other.origin}); for {kinds} {first.name} speaks, {second.name} does not",
+                        "take it out of one of the two, or give it other changes",
+                    )
+                )
             continue
-        if any(pattern.text == text for pattern in other.patterns):
+        if same:
             problems.append(
                 _warning(
                     part,
@@ -178,6 +246,12 @@ def _contradictions(
 def _silences(first: PathRule, second: PathRule) -> bool:
     """Whether ``first`` leaves no kind of change to ``second`` where both match."""
     return not first.changes or (bool(second.changes) and second.changes <= first.changes)
+
+
+def _shared_kinds(first: PathRule, second: PathRule) -> str:
+    """Return for which kinds of change both rules are made, as words."""
+    kinds = first.changes & second.changes if second.changes else first.changes
+    return ", ".join(sorted(kinds))
 
 
 def _permits(rule: PathRule) -> bool:

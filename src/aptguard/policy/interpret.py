@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import re
 from dataclasses import dataclass, field
@@ -56,6 +57,10 @@ class PolicyPart:
     roles: tuple[Role | Amendment, ...] = ()
     triggers: tuple[TriggerRule | Amendment, ...] = ()
 
+    def origin(self, location: Location) -> str:
+        """Return ``FILE:LINE`` of the key ``location``."""
+        return f"{self.file.path}:{self.file.line(location)}"
+
     def problem_at(self, location: Location, wrong: str, right: str) -> PolicyProblem:
         """Return the problem of the key ``location``."""
         return PolicyProblem(self.file.path, wrong, right, self.file.line(location), dotted(location))
@@ -67,12 +72,13 @@ def interpret(file: PolicyFile) -> tuple[PolicyPart, tuple[PolicyProblem, ...]]:
 
 
 class _Interpreter(Reader):
+    def __init__(self, file: PolicyFile) -> None:
+        super().__init__(file)
+        self._misfits: list[PolicyProblem] = []
+        self._broken: set[str] = set()
+
     def part(self) -> tuple[PolicyPart, tuple[PolicyProblem, ...]]:
-        try:
-            table = read_table(PolicyTable, self.file.plain)
-        except MisfitError as error:
-            self.problems += [self._shape_problem(misfit) for misfit in error.misfits]
-            return PolicyPart(self.file), tuple(self.problems)
+        table = self._well_formed(self.file.plain)
         part = PolicyPart(
             file=self.file,
             mode=self.word(Mode, ("mode",), table.mode),
@@ -87,7 +93,25 @@ class _Interpreter(Reader):
                 filter(None, (read_trigger(self, name, one) for name, one in table.trigger.items()))
             ),
         )
-        return part, tuple(sorted(self.problems, key=lambda problem: problem.line or 0))
+        # What a table lacks is no news where a value of it could not be used.
+        told = (one for one in self.problems if one in self._misfits or one.key not in self._broken)
+        return part, tuple(sorted(told, key=lambda problem: problem.line or 0))
+
+    def _well_formed(self, plain: dict[str, Any]) -> PolicyTable:
+        """Return ``plain`` without what does not fit, so that all mistakes are told at once."""
+        try:
+            return read_table(PolicyTable, plain)
+        except MisfitError as error:
+            self._misfits = [self._shape_problem(misfit) for misfit in error.misfits]
+            self._broken = {dotted(misfit.location[:2]) for misfit in error.misfits}
+            self.problems += self._misfits
+            rest = copy.deepcopy(plain)
+            for misfit in error.misfits:
+                _take_out(rest, misfit)
+        try:
+            return read_table(PolicyTable, rest)
+        except MisfitError:
+            return read_table(PolicyTable, {})
 
     def _shape_problem(self, misfit: Misfit) -> PolicyProblem:
         location = misfit.location
@@ -210,6 +234,22 @@ class _Interpreter(Reader):
             location, f"it is {kind_of(given)}, not a date", "write year-month-day, such as 2027-12-31"
         )
         return None
+
+
+def _take_out(plain: dict[str, Any], misfit: Misfit) -> None:
+    """Delete the value at ``misfit``; where a key is missing, or a list has a wrong entry, what it is in."""
+    location = misfit.location
+    if misfit.fault is Fault.MISSING:
+        location = location[:-1]
+    while location and isinstance(location[-1], int):
+        location = location[:-1]
+    table: Any = plain
+    for step in location[:-1]:
+        if not isinstance(table, dict) or step not in table:
+            return
+        table = table[step]
+    if location and isinstance(table, dict):
+        table.pop(location[-1], None)
 
 
 def _value_at(plain: Any, location: Location) -> Any:

@@ -26,7 +26,7 @@ def read_role(reader: Reader, name: str, table: RoleTable) -> Role | Amendment |
     severity = reader.word(Severity, (*here, "severity"), table.severity)
     explanation = reader.sentence((*here, "because"), table.because)
     if table.packages is None and table.paths is None:
-        if (severity, explanation, table.even_if_asked) == (None, None, None):
+        if (table.severity, table.because, table.even_if_asked) == (None, None, None):
             reader.wrong(here, "the role says nothing", "give it packages and because")
         return Amendment(name, reader.origin(here), here, severity, None, explanation, table.even_if_asked)
     _require(reader, here, table, ("packages", "because"))
@@ -47,7 +47,7 @@ def read_trigger(reader: Reader, name: str, table: TriggerTable) -> TriggerRule 
     reader.require_name(here, name)
     explanation = reader.sentence((*here, "because"), table.because)
     if table.packages is None:
-        if explanation is None and table.rehearse is None:
+        if table.because is None and table.rehearse is None:
             reader.wrong(here, "the table says nothing", "give it packages and because, or rehearse = true")
         return Amendment(name, reader.origin(here), here, None, None, explanation, table.rehearse)
     _require(reader, here, table, ("because",))

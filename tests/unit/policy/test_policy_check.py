@@ -164,3 +164,31 @@ def test_the_search_gives_up_after_a_bounded_number_of_entries(place):
         (place / "data" / f"d{number}").mkdir()
     assert matches_something(f"{place}/data/**/nothing", entries=20) is None
     assert matches_something(f"{place}/data/**/nothing", entries=200) is False
+
+
+def test_a_rule_that_permits_what_another_forbids_for_some_changes_is_a_warning(place):
+    only = 'changes = ["deleted", "type"]'
+    problem = check(
+        place,
+        rule("shipped", "own", f"{place}/data/**")
+        + rule("vault", "protected", f"{place}/data/**", more=only),
+    )[1]
+    assert problem.key == "rule.shipped.paths[1]"
+    assert "for deleted, type vault speaks, shipped does not" in problem.wrong
+
+
+def test_a_rule_that_takes_the_place_of_a_shipped_one_is_a_warning(place):
+    problems = check(place, rule("shipped", "protected", f"{place}/data/one/*"))
+    assert [problem.key for problem in problems] == ["rule.shipped"]
+    expected = f"takes the place of the rule of this name at {place}/vendor/10.toml:1, all of it"
+    assert expected in problems[0].wrong
+
+
+def test_a_role_and_a_trigger_of_no_installed_package_are_warnings(place):
+    problems = check(
+        place,
+        '[role.a]\npackages = ["dpkg"]\nbecause = "b"\n[role.b]\npackages = ["no-such-*"]\nbecause = "b"\n'
+        '[trigger.c]\npackages = ["nor-this"]\nbecause = "b"\n',
+    )
+    assert [problem.key for problem in problems] == ["role.b.packages", "trigger.c.packages"]
+    assert "no package that is installed here is called no-such-*" in problems[0].wrong

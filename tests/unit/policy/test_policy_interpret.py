@@ -108,6 +108,27 @@ BAD = [
     (EXCEPTION + "expires = 2027-12-31T00:00:00", 4, "exception.x.expires", "the time", "2027-12-31"),
     (EXCEPTION + 'expires = "2027-02-30"', 4, "exception.x.expires", "no such day", "calendar"),
     (EXCEPTION + "expires = []", 4, "exception.x.expires", "a list, not a date", "2027-12-31"),
+    ('[role.x]\npackages = ["a"]', 1, "role.x", "the key because is missing", "one sentence"),
+    ('[role.x]\npaths = ["/a"]\nbecause = "b"', 1, "role.x", "packages is missing", "linux-image-*"),
+    ('[role.x]\npackages = []\nbecause = "b"', 2, "role.x.packages", "is empty", "name a package"),
+    ('[role.x]\npackages = ["A b"]\nbecause = "b"', 2, "role.x.packages[1]", "no name", "as dpkg does"),
+    ('[role.x]\npackages = "a"\nbecause = "b"', 2, "role.x.packages", "the text", "openssh-server"),
+    (
+        '[role.x]\npackages = ["a"]\npaths = ["/usr/*/a"]\nbecause = "b"',
+        3,
+        "role.x.paths[1]",
+        "a wildcard",
+        "in full",
+    ),
+    ('[role.x]\neven_if_asked = "yes"', 2, "role.x.even_if_asked", 'the text "yes"', "true or false"),
+    ('[role.x]\nseverity = "high"', 2, "role.x.severity", "not known", '"warn"'),
+    ("[role.x]", 1, "role.x", "says nothing", "packages and because"),
+    ('[role.attempt]\npackages = ["a"]\nbecause = "b"', 1, "role.attempt", "built-in check", "another name"),
+    ('[trigger.x]\npackages = ["a"]', 1, "trigger.x", "the key because is missing", "one sentence"),
+    ("[trigger.x]\nrehearse = 1", 2, "trigger.x.rehearse", "the number 1", "true or false"),
+    ("[trigger.x]\nrehearsed = true", 2, "trigger.x.rehearsed", "no such key", 'did you mean "rehearse"?'),
+    ("[trigger.x]", 1, "trigger.x", "says nothing", "rehearse = true"),
+    ("[limits]\ntrigger_seconds = 0", 2, "limits.trigger_seconds", "out of range", "write 1 to"),
     (EXCEPTION + 'path = ["/x"]', 4, "exception.x.path", "no such key", 'did you mean "paths"?'),
 ]
 
@@ -137,6 +158,13 @@ def test_all_mistakes_of_a_file_are_reported_at_once_in_order_of_lines():
     assert [problem.line for problem in problems] == [1, 4, 6, 8]
     _, problems = read('moode = "x"\n[limits]\nseconds = []\n[rule.x]\nplace = 1\n')
     assert sorted(problem.line for problem in problems) == [1, 3, 5]
+    _, problems = read('mode = "x"\nmoode = 1\n' + RULE.replace("/srv/**", "srv") + "sevrity = 1\n")
+    assert [(problem.line, problem.key) for problem in problems] == [
+        (1, "mode"),
+        (2, "moode"),
+        (5, "rule.x.paths[1]"),
+        (7, "rule.x.sevrity"),
+    ]
 
 
 def test_everything_that_may_be_written_is_understood():
