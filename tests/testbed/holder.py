@@ -85,6 +85,52 @@ def start(spec: dict[str, Any], root: str) -> subprocess.Popen[bytes]:
         )
 
 
+def control_groups() -> list[str]:
+    """Return the directories of our control groups in the hierarchies that systemd uses (cgroups(7))."""
+    with open("/proc/self/cgroup", encoding="ascii") as file:
+        paths = {kind: path for _, kind, path in (line.rstrip("\n").split(":", 2) for line in file)}
+    found = []
+    with open("/proc/self/mountinfo", encoding="utf-8") as file:
+        for line in file:
+            fields, _, rest = line.partition(" - ")
+            kind, _, options = rest.split()[:3]
+            name = "" if kind == "cgroup2" else "name=systemd" if "name=systemd" in options else None
+            if kind.startswith("cgroup") and name is not None and name in paths:
+                found.append(fields.split()[4] + paths[name].rstrip("/"))
+    return found
+
+
+def enter_own_groups(machine: str) -> list[str]:
+    """Enter a control group of the guest's own and return its directories, one in each hierarchy.
+
+    Else guests that run side by side would have the same ones, as nspawn names them all alike; systemd kills
+    what it finds in the group of a service that it stops, and would kill the daemons of other guests.
+    """
+    made = []
+    for above in control_groups():
+        own = f"{above}/{machine}"
+        try:
+            os.makedirs(own, exist_ok=True)
+            with open(f"{own}/cgroup.procs", "w", encoding="ascii") as file:
+                file.write("0")
+            made.append(own)
+        except OSError as problem:
+            print(f"no control group of its own for the guest: {problem}", file=sys.stderr)
+    return made
+
+
+def leave_groups(groups: list[str]) -> None:
+    """Leave the control groups and delete them with all below them, which must be empty."""
+    for own in groups:
+        try:
+            with open(f"{os.path.dirname(own)}/cgroup.procs", "w", encoding="ascii") as file:
+                file.write("0")
+            for directory, _, _ in os.walk(own, topdown=False):
+                os.rmdir(directory)
+        except OSError:
+            pass  # an empty group that stays behind is in nobody's way
+
+
 def end(spec: dict[str, Any]) -> None:
     """Kill all that lives in this PID namespace and delete the copy, if there is one on disk."""
     try:
@@ -99,6 +145,7 @@ def end(spec: dict[str, Any]) -> None:
 
 def main() -> int:
     spec: dict[str, Any] = json.loads(sys.argv[1])
+    groups = enter_own_groups(spec["machine"])
     try:
         try:
             nspawn = start(spec, make_root(spec))
@@ -113,6 +160,7 @@ def main() -> int:
         return 0
     finally:
         end(spec)
+        leave_groups(groups)
 
 
 if __name__ == "__main__":
