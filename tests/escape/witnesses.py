@@ -35,7 +35,7 @@ def a_file(machine: Machine, token: str) -> Iterator[tuple[str, Reached]]:
 
 @contextmanager
 def a_process(_machine: Machine, _token: str) -> Iterator[tuple[str, Reached]]:
-    with subprocess.Popen(["sleep", "60"]) as victim:
+    with subprocess.Popen(["sleep", "infinity"]) as victim:
         try:
             yield str(victim.pid), lambda: victim.poll() is not None
         finally:
@@ -44,7 +44,7 @@ def a_process(_machine: Machine, _token: str) -> Iterator[tuple[str, Reached]]:
 
 @contextmanager
 def properties_of_a_process(_machine: Machine, _token: str) -> Iterator[tuple[str, Reached]]:
-    with subprocess.Popen(["sleep", "60"]) as victim:
+    with subprocess.Popen(["sleep", "infinity"]) as victim:
 
         def look() -> object:
             pid = victim.pid
