@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import aptguard.rehearsal.rehearse as rehearse_module
+from aptguard.changes.model import Kind
 from aptguard.rehearsal.model import RehearsalResult
 from rehearsal.disks import made, mount, mount_image, packed
 from rehearsal.machine import Machine
@@ -101,6 +103,37 @@ def test_a_root_that_cannot_be_changed_refuses_as_on_the_machine(machine: Machin
     assert {change.path for change in result.changes} == {b"/srv/disk/db/one"}
     really = machine.run("sh", "-c", script)
     assert really.stderr.count("Operation not permitted") == 2
+
+
+# Not every kernel has what overlayfs refuses (vfat): here ext4 is taken for it. See also tests/vm/mounts.py.
+_REFUSING = """
+import sys
+sys.path.append({source!r})
+from aptguard.rehearsal import helper, mount_plan
+mount_plan._REFUSED_BY_OVERLAY = frozenset({{b"ext4"}})
+sys.exit(helper.main([]))
+"""
+
+
+def test_what_overlayfs_refuses_is_rehearsed_on_a_copy(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(rehearse_module.__file__))))
+    helper = tmp_path / "helper.py"
+    helper.write_text(_REFUSING.format(source=source))
+    monkeypatch.setattr(rehearse_module, "_HELPER", str(helper))
+    mount_image(machine, made(tmp_path, "ext4"), "/boot/efi")
+    fill(machine.path("/boot/efi"))
+    script = "rm /boot/efi/db/one; echo x >>/boot/efi/db/two; touch /boot/efi/new"
+    result = rehearse_purge(machine, tmp_path, script)
+    assert result.complete, (result.unknowns, result.output)
+    assert result.unknowns == ()
+    assert deleted_by_script(result) == {b"/boot/efi/db/one"}
+    kinds = {change.path: change.kinds for change in result.changes}
+    assert kinds[b"/boot/efi/db/two"] == {Kind.CONTENT}
+    assert kinds[b"/boot/efi/new"] == {Kind.CREATED}
+    assert [note for note in result.notes if "rehearsed on a copy" in note]
+    assert machine.read("/boot/efi/db/one") == machine.read("/boot/efi/db/two") == "kept\n"
 
 
 @pytest.fixture

@@ -67,12 +67,18 @@ def changed_files(changes: Iterable[Change], layers: Sequence[ObservedLayer], si
 
 def _touched(layer: ObservedLayer, path: bytes, since: int) -> bool:
     try:
-        status = os.lstat(_inside(layer, path), dir_fd=layer.lower)
+        where, base = (path, None) if _is_copy(layer) else (_inside(layer, path), layer.lower)
+        status = os.lstat(where, dir_fd=base)
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
         return True  # it cannot be looked at, so nothing is certain
     return status.st_ctime_ns > since and not stat.S_ISDIR(status.st_mode)
+
+
+def _is_copy(layer: ObservedLayer) -> bool:
+    """Whether the lower was copied for the rehearsal: its times are those of the copying."""
+    return os.fstat(layer.lower).st_dev == os.fstat(layer.upper).st_dev
 
 
 def _inside(layer: ObservedLayer, path: bytes) -> bytes:
