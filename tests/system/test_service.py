@@ -183,4 +183,5 @@ def test_the_units_are_valid_and_as_hard_as_they_were(machine: Guest) -> None:
     units = [f"/lib/systemd/system/aptguard.{kind}" for kind in ("service", "socket")]
     verified = machine.run(["systemd-analyze", "verify", "--man=no", *units])
     assert [line for line in (verified.stdout + verified.stderr).splitlines() if "aptguard" in line] == []
-    machine.run(["systemd-analyze", "security", "--offline=true", "--threshold=63", units[0]])
+    # 6.4; 0.1 of it is the loop devices, which rehearsals on disk need.
+    machine.run(["systemd-analyze", "security", "--offline=true", "--threshold=64", units[0]])
