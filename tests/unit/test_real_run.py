@@ -371,8 +371,10 @@ def test_a_later_daemon_follows_what_a_dead_one_has_followed(
     after.adopt(lost.append)
     assert [one.expectation for one in after.waiting] == [EXPECTED] and lost == []
     Path(note).write_text(text)
+    after.adopt(lost.append, follow=False)
+    assert len(after.waiting) == 1 and lost == []  # left for somebody who stays
     (tmp_path / "approved" / run).unlink()
-    after.adopt(lost.append)
+    after.adopt(lost.append, follow=False)
     assert lost == [EXPECTED]  # over, and nobody has seen it
     assert os.listdir(tmp_path / "runs") == []
 

@@ -59,7 +59,10 @@ class Connection:
         from aptguard.guard.peer import own_process
         from aptguard.guard.service import Guard
 
-        return Guard().dispatch(
+        guard = Guard()
+        if method in ("Log", "Show"):
+            guard.look_back(follow=False)
+        return guard.dispatch(
             method, parameters, peer=own_process(), progress=progress, cancelled=threading.Event()
         )
 

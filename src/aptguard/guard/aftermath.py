@@ -61,10 +61,10 @@ class Aftermath:
         except Exception as error:
             self._failed(error)
 
-    def adopt(self) -> None:
-        """Take over what a guard that is gone has followed."""
+    def adopt(self, *, follow: bool = True) -> None:
+        """Take over what a guard that is gone has followed; without ``follow`` only what is over."""
         try:
-            self.watch.adopt(self._ended_before)
+            self.watch.adopt(self._ended_before, follow=follow)
         except Exception as error:
             self._failed(error)
 

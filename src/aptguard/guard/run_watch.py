@@ -117,14 +117,19 @@ class RunWatch:
         with self._changed:
             self._changed.wait_for(lambda: not self._comparing, seconds)
 
-    def adopt(self, lost: Callable[[Expectation], None]) -> None:
-        """Follow what a process that is gone has followed; ``lost`` is called for each run that is over."""
+    def adopt(self, lost: Callable[[Expectation], None], *, follow: bool = True) -> None:
+        """Follow what a process that is gone has followed; ``lost`` is called for each run that is over.
+
+        Without ``follow`` those that go on are left for somebody who stays longer.
+        """
         for path, note in self._notes():
-            if start_time(note.follower.partition("-")[0]) == note.follower.partition("-")[2]:
-                continue
-            with contextlib.suppress(OSError):
-                os.unlink(path)
             over = note.of_apt and not os.path.lexists(os.path.join(APPROVALS, note.run))
+            if _lives(note.follower) or (not follow and not over and _lives(note.run)):
+                continue
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                continue  # somebody else was faster
             if over or not self.follow(note.run, note.expectation, of_apt=note.of_apt):
                 lost(note.expectation)
 
@@ -175,6 +180,11 @@ def parent_run(run: str) -> str:
     except (OSError, ValueError, IndexError):
         return run
     return f"{parent}-{start_time(parent)}"
+
+
+def _lives(run: str) -> bool:
+    pid, _, started = run.partition("-")
+    return bool(started) and start_time(pid) == started
 
 
 def start_time(pid: str) -> str:

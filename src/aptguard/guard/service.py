@@ -48,15 +48,21 @@ class Guard:
         self._aftermath.watch.threaded = True
         self.look_back()
 
-    def look_back(self) -> None:
+    def look_back(self, *, follow: bool = True) -> None:
         """See what has become of runs whose follower is gone, or follow them: before the next is judged."""
-        self._aftermath.adopt()
+        self._aftermath.adopt(follow=follow)
 
     def follow_runs(self) -> None:
         """Follow the approved runs to their end in this process, which is a child of the one that judged."""
         self._state.reopen_ledger()
-        for followed in self.runs.waiting:
-            self.runs.follow_to_the_end(followed)
+        threads = [
+            threading.Thread(target=self.runs.follow_to_the_end, args=(followed,))
+            for followed in self.runs.waiting
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
 
     def dispatch(
         self,
