@@ -19,7 +19,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 PROJECT = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [os.path.join(PROJECT, "src"), os.path.dirname(HERE)]
 
-from bench import judging, kept, machine, tables, watcher  # noqa: E402
+from bench import audit, judging, kept, machine, tables, watcher  # noqa: E402
 
 # By the issue that asks; those of `here` need no guest.
 IN_GUEST = (
@@ -32,8 +32,9 @@ IN_GUEST = (
     "dpkg_calls",
     "other_hooks",
     "memory",
+    "piuparts",
 )
-HERE_MEASURED = {"judging": judging.measured, "watcher": watcher.measured}
+HERE_MEASURED = {"judging": judging.measured, "watcher": watcher.measured, "audit": audit.measured}
 _PLACES = {"memory": "memory", "copy": "files on disk"}
 RESULT = os.path.join(PROJECT, "build", "bench.json")
 

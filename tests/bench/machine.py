@@ -11,18 +11,29 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+from bench.inside import hooks
 from packages.builder import build_deb
 from testbed import cache
 from testbed.guest import Guest, GuestError
 from testbed.repository import publish
 from testbed.server import install_aptguard
-from testbed.trees import guest_tree_with
+from testbed.trees import bare_tree, guest_tree_with
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROJECT = os.path.dirname(os.path.dirname(HERE))
 _LARGE = {"12": "libboost1.74-dev", "13": "libboost1.83-dev"}
-_PEERS = ("bubblewrap", "etckeeper", "git", "hello", "manpages-dev", "needrestart")
-_TOYS = "4"  # raise it when the toys change
+_PEERS = (
+    "apt-listbugs",
+    "bubblewrap",
+    "etckeeper",
+    "git",
+    "hello",
+    "manpages-dev",
+    "needrestart",
+    "piuparts",
+)
+_LISTBUGS = "/etc/apt/apt.conf.d/10apt-listbugs"
+_TOYS = "5"  # raise it when the toys change
 
 
 @contextlib.contextmanager
@@ -32,8 +43,11 @@ def booted(version: str, root: str) -> Iterator[Guest]:
         deb = _aptguard(directory)
         tree = guest_tree_with(version, (*_PEERS, _LARGE[version]))
         with Guest(version, tree=tree, root=root) as guest:
+            # It would stop each run of apt here, where it reaches no bug tracking system.
+            guest.run(f"mkdir {hooks.AWAY}; mv {_LISTBUGS} {hooks.AWAY}/{_LISTBUGS.replace('/', '_')}")
             install_aptguard(guest, deb)
             guest.copy_in(os.path.join(HERE, "inside"), "/root/bench/inside")
+            subprocess.run(["cp", "-a", bare_tree(version, ()), guest.path("/srv/chroot")], check=True)
             publish(guest, _toys())
             guest.install("--reinstall", "--download-only", "hello")
             # A postrm that goes wrong is installed once, and only ever purged in a rehearsal or a copy.
@@ -73,7 +87,7 @@ def _aptguard(directory: str) -> str:
 
 
 def _toys() -> list[str]:
-    """Return the archives of 300 small packages and second versions of 30, built once."""
+    """Return the archives of 300 small packages, second versions of 30 and two with a trigger, built once."""
 
     def make(directory: str) -> None:
         os.mkdir(directory)
@@ -97,6 +111,12 @@ def _toys() -> list[str]:
                         "postrm": f'[ "$1" != purge ] || rm -rf /var/lib/{name}',
                     },
                 )
+
+        triggered = '[ "$1" != triggered ] || cp -R /usr/share/doc /var/lib/toy-index'
+        scripts = {"postinst": triggered, "prerm": "exit 0", "postrm": "rm -rf /var/lib/toy-index"}
+        interest = {"triggers": "interest-noawait /usr/share/toy-fired\n"}
+        build_deb(directory, "toy-index", scripts=scripts, control_files=interest)
+        build_deb(directory, "toy-fires", files={"/usr/share/toy-fired/file": "1\n"})
 
     place = cache.made_once("toys", cache.key(_TOYS), make)
     return sorted(os.path.join(place, name) for name in os.listdir(place))

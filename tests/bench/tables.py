@@ -64,7 +64,8 @@ def _line(row: dict[str, Any], before: dict[str, Any] | None) -> list[str]:
     past = ""
     if before is not None and (was := figures(before))["ours"] is not None:
         past = _number(was["ours"], unit) + (f" x{was['ratio']:.2f}" if was["ratio"] is not None else "")
-    spread = "" if now["low"] is None else f"{now['low']:.3g}-{now['high']:.3g}"
+    low, high = now["low"], now["high"]
+    spread = "" if low is None or high is None else f"{_plain(low)}-{_plain(high)}"
     return [
         row["case"],
         _number(now["ours"], unit),
@@ -82,8 +83,12 @@ def _line(row: dict[str, Any], before: dict[str, Any] | None) -> list[str]:
 def _number(value: float | None, unit: str, *, sign: str = "") -> str:
     if value is None:
         return ""
+    return f"{_plain(value, sign)} {unit}"
+
+
+def _plain(value: float, sign: str = "") -> str:
     digits = 0 if abs(value) >= 100 else 1
-    return f"{value:{sign}.{digits}f} {unit}"
+    return f"{value:{sign}.{digits}f}"
 
 
 def _same(name: str, row: dict[str, Any], earlier: dict[str, Any] | None) -> dict[str, Any] | None:

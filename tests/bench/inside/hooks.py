@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 
-_AWAY = "/root/hooks-away"
+AWAY = "/root/hooks-away"
 FILES = {
     "aptguard": ("/etc/apt/apt.conf.d/05aptguard", "/etc/dpkg/dpkg.cfg.d/aptguard"),
     "apt-listbugs": ("/etc/apt/apt.conf.d/10apt-listbugs",),
@@ -16,10 +16,10 @@ FILES = {
 
 def only(*programs: str) -> None:
     """Let the hooks of ``programs`` be in place and those of all others not."""
-    os.makedirs(_AWAY, exist_ok=True)
+    os.makedirs(AWAY, exist_ok=True)
     for program, files in FILES.items():
         for file in files:
-            away = os.path.join(_AWAY, file.replace("/", "_"))
+            away = os.path.join(AWAY, file.replace("/", "_"))
             source, target = (away, file) if program in programs else (file, away)
             if os.path.exists(source):
                 os.rename(source, target)
@@ -30,5 +30,5 @@ def there(program: str) -> bool:
     return any(
         os.path.exists(path)
         for file in FILES[program]
-        for path in (file, os.path.join(_AWAY, file.replace("/", "_")))
+        for path in (file, os.path.join(AWAY, file.replace("/", "_")))
     )
