@@ -99,3 +99,11 @@ def test_conffile_questions_take_the_default_unless_the_options_answer_them() ->
 
 def test_a_transaction_that_only_configures_calls_nothing_else() -> None:
     assert calls(configured("a")) == ["--configure a:amd64"]
+
+
+def test_triggers_run_also_for_packages_that_a_removal_leaves_without_what_they_need() -> None:
+    plan = Transaction("aptguard audit", (gone("a", Action.PURGE),))
+    last = steps(plan, triggers=True, left_out=("man-db",))[-1]
+    assert last.argv[-2:] == (b"--force-depends", b"--triggers-only")
+    last = steps(Transaction("apt", (new("a"),)), triggers=True, left_out=("man-db",))[-1]
+    assert b"--force-depends" not in last.argv

@@ -56,8 +56,10 @@ def steps(transaction: Transaction, *, triggers: bool, left_out: Iterable[str] =
 def _triggers(transaction: Transaction, options: tuple[bytes, ...], left_out: tuple[str, ...]) -> Step:
     if not left_out:
         return Step((DPKG, *options, b"--configure", b"--pending"), triggers=True)
+    # A purge of one package alone (aptguard audit) leaves others without what they depend on.
+    force = (b"--force-depends",) if transaction.takes_away else ()
     return Step(
-        (DPKG, *options, b"--triggers-only"),
+        (DPKG, *options, *force, b"--triggers-only"),
         triggers=True,
         left_out=tuple(name.encode() for name in left_out),
         brought=tuple(item.package.encode() for item in transaction.items if not item.action.takes_away),
