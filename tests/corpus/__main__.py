@@ -21,7 +21,7 @@ sys.path[:0] = [os.path.join(PROJECT, "src"), os.path.dirname(HERE)]
 
 from corpus import results  # noqa: E402
 from corpus.data import TYPICAL_DATA  # noqa: E402
-from corpus.kept import compact, keep, kept  # noqa: E402
+from corpus.kept import compact, keep, kept, settled  # noqa: E402
 from corpus.page import page, summary  # noqa: E402
 from corpus.results import Result, Step  # noqa: E402
 from corpus.trial import download, machine_tree, try_group, try_package  # noqa: E402
@@ -140,7 +140,7 @@ def _told(step: Step) -> str:
 
 
 def _report(directory: str, *, to_keep: bool) -> int:
-    found = [compact(results.read(path)) for path in sorted(glob.glob(f"{directory}/*/*.json"))]
+    found = settled([compact(results.read(path)) for path in sorted(glob.glob(f"{directory}/*/*.json"))])
     text = page(found)
     with open(os.path.join(directory, "report.md"), "w", encoding="utf-8") as file:
         file.write(text)

@@ -68,10 +68,20 @@ NOT_COMPARED = (
 # These count as disagreements; the rule says what the cause is. A pattern is ``WHAT PATH``.
 CAUSES = (
     Rule(
+        "the guard itself",
+        ("* /var/lib/prometheus/node-exporter/aptguard.prom",),
+        "the guard writes its own figures for Prometheus after each judgement",
+    ),
+    Rule(
         "a socket of another service",
         ("deleted /var/lib/haproxy", "deleted /var/lib/haproxy/dev", "deleted /var/lib/haproxy/dev/log"),
         "rsyslog takes its socket away as it stops, and only then can haproxy's postrm take the empty"
         " directories away; a rehearsal stops no service, so the socket stays",
+    ),
+    Rule(
+        "a trigger",
+        ("changed /etc/ld.so.cache", "changed /var/cache/ldconfig/aux-cache"),
+        "ldconfig ran as a trigger; until commit 77025e9 no triggers were rehearsed",
     ),
     Rule(
         "a log of a running service",

@@ -24,7 +24,8 @@ names are in `tests/corpus/packages.txt`. A sample of 25 is in `make test`, on D
 Each package is installed without recommended ones (first in the archive's older version and then upgraded,
 where it has two), and purged with all that had come with it (`apt-get purge --autoremove`). Where
 `tests/corpus/data.py` has typical data for it, it comes again, gets the data, and is purged once more. Some
-came several in one transaction, and were purged one by one.
+came several in one transaction, whose findings count for the package that they are about, and were purged one
+by one.
 """
 
 _FIDELITY = """\
@@ -55,7 +56,7 @@ def _when(tried: list[Result]) -> Iterator[str]:
     yield f"Measured on {' and '.join(days)}, with the build of {builds[0][0]}" if builds else ""
     for build, count in builds[1:]:
         names = ", ".join(sorted(f"{one.package} ({one.debian})" for one in tried if one.build == build))
-        yield f"* tried again with {build}, {count}: {names}"
+        yield f"* {count} with {build} instead: {names}"
 
 
 def _alarms(results: list[Result]) -> Iterator[str]:
