@@ -59,7 +59,7 @@ def ask(
                     raise _refusal(message)
                 if "progress" in message:
                     line.show(message["progress"])
-                elif message.get("exit") in (GO_ON, STOP) and isinstance(message.get("text"), str):
+                elif _is_verdict(message):
                     return message
                 else:
                     raise NoAnswerError(f"it answered {json.dumps(message)[:300]}")
@@ -69,6 +69,12 @@ def ask(
         finally:
             line.erase()
     raise (NoSuchMethodError if older == len(ways) else NoAnswerError)("; ".join(reasons))
+
+
+def _is_verdict(message: dict[str, Any]) -> bool:
+    """Tell whether it says go on or stop, and nothing that only compares like it (false, 0.0)."""
+    number = message.get("exit")
+    return type(number) is int and number in (GO_ON, STOP) and isinstance(message.get("text"), str)
 
 
 def _refusal(message: dict[str, Any]) -> NoAnswerError:

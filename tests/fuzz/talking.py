@@ -284,7 +284,9 @@ class ReplyTarget(Target):
         }
         wait = varlink.reply_bytes({"progress": "x"}, continues=True)
         refusal = varlink.error_bytes("io.github.aptguard.InternalError", {"message": "no"})
+        almost = (varlink.reply_bytes({**good, "exit": number}) for number in (False, 0.0, "0", None, [0]))
         return (
+            *almost,
             varlink.reply_bytes(good),
             wait + varlink.reply_bytes({**good, "exit": 10}),
             refusal,

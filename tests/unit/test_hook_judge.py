@@ -126,6 +126,8 @@ def test_a_quick_answer_shows_no_progress(stage: Stage) -> None:
         (b'{"error": "io.github.aptguard.OtherRoot", "parameters": {}}\0',),
         ({"exit": 3, "text": ""},),
         ({"exit": "0", "text": ""},),
+        ({"exit": False, "text": ""},),
+        ({"exit": 0.0, "text": ""},),
         ({"exit": 0},),
         (b"{" * 1000,),
     ],
