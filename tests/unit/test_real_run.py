@@ -325,19 +325,33 @@ def test_a_run_is_over_when_its_process_has_ended(tmp_path: Path, sleeper: subpr
 
 
 def test_a_run_is_over_when_its_approval_is_taken_away_and_no_other_one(
-    tmp_path: Path, sleeper: subprocess.Popen[bytes]
+    tmp_path: Path, sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    vanished: list[str] = []
+    real = run_watch.vanished_names
+
+    def recorded(descriptor: int) -> list[str]:
+        names = list(real(descriptor))
+        vanished.extend(names)
+        return names
+
+    monkeypatch.setattr(run_watch, "vanished_names", recorded)
     seen: list[Expectation] = []
     runs = watch(tmp_path, seen)
     runs.threaded = True
     run = run_of(sleeper)
     assert runs.follow(run, EXPECTED, of_apt=True)
-    approved = tmp_path / "approved"
-    for name in ("1-1", run):
-        assert seen == [] and runs.following == 1
-        (approved / f"{name}.new").touch()
-        (approved / f"{name}.new").rename(approved / name)
-        (approved / name).unlink()
+    for name in ("1-1", "2-2", run):  # whoever goes at the first one never sees the second
+        assert seen == []
+        approval = tmp_path / "approved" / name
+        approval.with_suffix(".new").touch()
+        approval.with_suffix(".new").rename(approval)
+        approval.unlink()
+        for _ in range(1000):
+            if name in vanished:
+                break
+            time.sleep(0.01)
+        assert name in vanished
     while runs.following:
         time.sleep(0.01)
     assert seen == [EXPECTED]
