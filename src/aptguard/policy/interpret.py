@@ -155,7 +155,7 @@ class _Interpreter(Reader):
         changes = self._changes((*here, "changes"), table.changes)
         explanation = self.sentence((*here, "because"), table.because)
         if table.place is None and table.paths is None:
-            if severity is None and changes is None and explanation is None:
+            if (table.severity, table.changes, table.because) == (None, None, None):
                 self.wrong(here, "the rule says nothing", "give it place, paths and because")
             return Amendment(name, self.origin(here), here, severity, changes, explanation)
         for key, value in (("place", table.place), ("paths", table.paths), ("because", table.because)):

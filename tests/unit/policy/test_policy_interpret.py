@@ -69,6 +69,7 @@ BAD = [
     (RULE.replace('because = "Why."', ""), 1, "rule.x", "the key because is missing", "one sentence"),
     (RULE.replace('place = "data"', ""), 1, "rule.x", "the key place is missing", '"protected"'),
     (RULE.replace('paths = ["/srv/**"]', ""), 1, "rule.x", "the key paths is missing", "list of absolute"),
+    ('[rule.x]\nseverity = "wran"', 2, "rule.x.severity", "not known", 'did you mean "warn"?'),
     ("[rule.x]", 1, "rule.x", "says nothing", "place, paths and because"),
     (RULE.replace("rule.x", 'rule."X y"'), 1, 'rule."X y"', "cannot be a name", "small letters"),
     (RULE.replace("rule.x", "rule." + "a" * 65), 1, "rule." + "a" * 65, "cannot be a name", "up to 64"),
