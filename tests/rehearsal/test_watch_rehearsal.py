@@ -97,14 +97,17 @@ def test_an_empty_directory_that_a_purge_tidies_up_does_not_end_the_run(
 def test_a_deluser_that_walks_a_dangerous_home_ends_the_run_before_it_deletes(
     machine: Machine, tmp_path: Path
 ) -> None:
-    install(machine, tmp_path, "toy", "deluser --quiet --system --remove-home obsolete")
+    # Held in the midst of its walk, as if the disk were large: the walk itself is over too soon here.
+    walk = """deluser --quiet --system --remove-home obsolete &
+        until ls -l /proc/$!/fd | grep -q ' /srv/data/many$'; do :; done
+        kill -STOP $!
+        wait"""
+    install(machine, tmp_path, "toy", walk)
     account = "useradd --system --home-dir / --no-create-home obsolete"
     assert machine.run("sh", "-c", account).returncode == 0
-    for number in range(600):  # so that the walk takes longer than the grace
-        directory = machine.path(f"/srv/data/many/{number}")
-        os.makedirs(directory)
-        for name in range(1000):
-            os.mknod(f"{directory}/{name}")
+    os.makedirs(machine.path("/srv/data/many"))
+    for number in range(40_000):
+        os.mknod(machine.path(f"/srv/data/many/{number}"))
     result = machine.rehearse(*purge("toy"), stop_patterns=(b"/home", b"/srv"))
     assert result.ended_early and not result.complete
     (attempt,) = [effect for effect in result.effects if effect.kind == "attempt"]
