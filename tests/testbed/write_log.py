@@ -35,9 +35,9 @@ class Entry:
         return bool(self.flags & _FLUSH)
 
     @property
-    def writes(self) -> bool:
-        """Whether it has data for the disk."""
-        return self.length > 0 and not self.flags & (_DISCARD | _MARK)
+    def discards(self) -> bool:
+        """Whether it has no data: the place reads as zeros afterwards, as it does on a loop device."""
+        return bool(self.flags & _DISCARD)
 
 
 def read_entries(log: str) -> list[Entry]:
@@ -57,9 +57,10 @@ def read_entries(log: str) -> list[Entry]:
             at, count, flags, data_length = _ENTRY.unpack(file.read(_ENTRY.size))
             if not (at or count or flags or data_length):
                 break  # room that was reserved and never filled
-            length = 0 if flags & (_DISCARD | _MARK) else count * sector
+            length = 0 if flags & _MARK else count * sector
             data = position + sector
-            position = data + (length if not flags & _MARK else data_length)
+            in_log = data_length if flags & _MARK else 0 if flags & _DISCARD else length
+            position = data + in_log
             if position > size:
                 break
             found.append(Entry(at * sector, length, flags, data, position))
@@ -73,7 +74,8 @@ class Replay:
         self._log = log
         self._size = size
         self._durable = os.path.join(directory, "durable")
-        self._image = os.path.join(directory, "image")
+        self._directory = directory
+        self._image = ""
         self._entries = read_entries(log)
         self._done = 0
         with open(self._durable, "wb") as file:
@@ -101,6 +103,10 @@ class Replay:
                 for entry in self._entries[self._done : flushed]:
                     _apply(log, disk, entry, entry.length)
             self._done = flushed
+            # Another file each time: a loop device that is still there has the last one in its cache.
+            if self._image:
+                os.unlink(self._image)
+            self._image = os.path.join(self._directory, f"image-{cut}-{until}-{chance.getrandbits(32):x}")
             _copy_sparse(self._durable, self._image)
             kept = chance.choice((0.0, 0.5, 0.9, 1.0))
             with open(self._image, "r+b") as disk:
@@ -114,10 +120,10 @@ class Replay:
 
 
 def _apply(log, disk, entry: Entry, length: int) -> None:  # type: ignore[no-untyped-def]
-    if entry.writes and length:
+    if length:
         log.seek(entry.data)
         disk.seek(entry.position)
-        disk.write(log.read(length))
+        disk.write(bytes(length) if entry.discards else log.read(length))
 
 
 def _copy_sparse(source: str, target: str) -> None:

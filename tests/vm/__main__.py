@@ -58,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         parser.error(f"there is no group {unknown[0]!r}; known are: {', '.join([*known, POWER])}")
     good = True
+    if POWER in wanted:
+        good &= _report("here", POWER, *_timed(power.run_here), verbose=options.verbose)
     with _package() as deb:
         for version in options.debian or sorted(CODENAMES):
             machine = image(version)
@@ -66,7 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             chosen = [known[group] for group in wanted if group in known]
             good &= _run_groups(machine, chosen, deb, options.pytest, options.verbose)
             if POWER in wanted:
-                good &= _report(version, POWER, *_timed(power.run, machine, deb), verbose=options.verbose)
+                good &= _report(
+                    f"Debian {version}", POWER, *_timed(power.run, machine, deb), verbose=options.verbose
+                )
     return 0 if good else 1
 
 
@@ -106,7 +110,7 @@ def _run_groups(machine: Image, chosen: Sequence[Group], deb: str, arguments: st
                 except MachineError as problem:
                     result, seconds = Outcome(0, 1, 0, (str(problem),)), 0.0
                     shared = None  # the next group gets a new one
-            good &= _report(machine.version, group.name, result, seconds, verbose=verbose)
+            good &= _report(f"Debian {machine.version}", group.name, result, seconds, verbose=verbose)
     return good
 
 
@@ -149,9 +153,9 @@ def _timed(function, *arguments):  # type: ignore[no-untyped-def]
     return function(*arguments), time.monotonic() - start
 
 
-def _report(version: str, name: str, result: Outcome, seconds: float, *, verbose: bool) -> bool:
+def _report(where: str, name: str, result: Outcome, seconds: float, *, verbose: bool) -> bool:
     print(
-        f"Debian {version}: {name}: {result.passed} passed, {result.failed} failed,"
+        f"{where}: {name}: {result.passed} passed, {result.failed} failed,"
         f" {result.skipped} skipped ({seconds:.0f} s)",
         flush=True,
     )

@@ -15,6 +15,7 @@ import os
 import random
 import re
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -122,6 +123,13 @@ class Witness:
                     time.sleep(0.0005)
 
 
+def run_here() -> Outcome:
+    """Let a client write a ledger on such a disk of this machine; return how many cuts lost nothing."""
+    with cache.own_directory("vm-runs") as directory:
+        log, lines = _record_here(directory)
+        return _judge(log, lines, directory)
+
+
 def run(machine: Image, deb: str) -> Outcome:
     """Let the machine work and lose its power; return how many of the cuts lost nothing."""
     with cache.own_directory("vm-runs") as directory:
@@ -129,11 +137,63 @@ def run(machine: Image, deb: str) -> Outcome:
         return _judge(log, witness, directory)
 
 
-def _record(machine: Image, deb: str, directory: str) -> tuple[str, list[tuple[int, str]]]:
+def _empty_disk(directory: str) -> tuple[str, str]:
     disk, log = f"{directory}/disk", f"{directory}/log"
     for file, size in ((disk, _DISK_BYTES), (log, 0)):
         with open(file, "wb") as made:
             made.truncate(size)
+    return disk, log
+
+
+def _record_here(directory: str) -> tuple[str, list[tuple[int, str]]]:
+    disk, log = _empty_disk(directory)
+    export, top, witness_file = f"{directory}/export", f"{directory}/top", f"{directory}/witness"
+    os.mkdir(top)
+    for file in (export, witness_file):
+        with open(file, "wb"):
+            pass
+    nodes = [f"file,node-name=disk,filename={disk}", f"file,node-name=log,filename={log}"]
+    nodes.append("blklogwrites,node-name=logged,file=disk,log=log")
+    command = ["setpriv", "--pdeathsig", "KILL", "qemu-storage-daemon"]
+    for node in nodes:
+        command += ["--blockdev", f"driver={node}"]
+    command += ["--export", f"type=fuse,id=export,node-name=logged,mountpoint={export},writable=on"]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as daemon:
+        try:
+            while os.path.getsize(export) != _DISK_BYTES:
+                if daemon.poll() is not None:
+                    raise RuntimeError(f"{' '.join(command)} ended with {daemon.returncode}")
+                time.sleep(0.01)
+            options = "nodiscard,lazy_itable_init=0,lazy_journal_init=0"
+            subprocess.run(["mkfs.ext4", "-q", "-F", "-E", options, export], check=True)
+            subprocess.run(["mount", "-o", "loop,nodiscard", export, top], check=True)
+            try:
+                lines = _write_here(top, witness_file, log)
+            finally:
+                subprocess.run(["umount", top], check=True)
+        finally:
+            subprocess.run(["umount", "--lazy", export], check=False)
+            daemon.terminate()
+    return log, lines
+
+
+def _write_here(top: str, witness_file: str, log: str) -> list[tuple[int, str]]:
+    for name in ("alone", "state"):
+        os.mkdir(f"{top}/{name}", 0o700)
+    os.sync()
+    with Witness(witness_file, log) as witness, open(witness_file, "ab") as told:
+        witness.lines.append((os.path.getsize(log), "set up"))
+        command = [sys.executable, answers.__file__, f"{top}/alone", os.urandom(4).hex()]
+        with subprocess.Popen(command, stdout=told) as client:
+            try:
+                witness.wait_for("recorded", _ALONE_ANSWERS // 2)
+            finally:
+                client.kill()
+    return witness.lines
+
+
+def _record(machine: Image, deb: str, directory: str) -> tuple[str, list[tuple[int, str]]]:
+    disk, log = _empty_disk(directory)
     drive = {
         "driver": "blklogwrites",
         "file": {"driver": "file", "filename": disk},
@@ -164,10 +224,11 @@ def _judge(log: str, lines: list[tuple[int, str]], directory: str) -> Outcome:
     product = [length for length, line in lines if line.startswith("product-")]
     alone = [length for length, line in lines[1:] if not line.startswith("product-")]
     cuts = [*product, *chance.sample(alone, min(len(alone), CUTS // 4))]
-    # The set-up of the product ends before its first answer; the client alone is quick and comes last.
-    cuts += [chance.randint(start, product[-1]) for _ in range(CUTS // 4)]
+    # The client alone is quick and comes last.
+    middle = max(product, default=start)
+    cuts += [chance.randint(start, middle) for _ in range(CUTS // 4 if product else 0)]
     while len(cuts) < CUTS:
-        cuts.append(chance.randint(product[-1], replay.end))
+        cuts.append(chance.randint(middle, replay.end))
     good, told = 0, []
     for cut in sorted(cuts):
         before = [line for length, line in lines[1:] if length <= cut]
@@ -183,7 +244,9 @@ def _judge(log: str, lines: list[tuple[int, str]], directory: str) -> Outcome:
         f"{sum(bool(re.match(word, line)) for _, line in lines)} {what}"
         for word, what in (("product-", "answers of the guard"), ("[rgu]", "answers of the ledger alone"))
     )
-    summary = f"{len(cuts)} power cuts, {len(product)} of them right after an answer of the guard; {counts}"
+    summary = (
+        f"{len(cuts)} power cuts, {len(product) + min(len(alone), CUTS // 4)} right after an answer; {counts}"
+    )
     return Outcome(good, len(told), 0, (summary, *told))
 
 
