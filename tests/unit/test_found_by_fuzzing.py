@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +21,9 @@ from aptguard.ledger.error import LedgerError
 from aptguard.ledger.rows import clean
 from aptguard.ledger.store import Ledger
 from aptguard.rehearsal.mountinfo import read_mountinfo, visible_mounts
-from aptguard.report.model import Report
+from aptguard.report import details, text
+from aptguard.report.model import ChangedPath, Report
+from aptguard.report.style import Style
 from aptguard.serialization import dumps, from_plain, loads, to_plain
 from aptguard.shown import shown
 from aptguard.transaction.apt_protocol import ProtocolError, read_apt_input
@@ -164,3 +168,24 @@ def test_a_reason_with_half_of_a_character_is_written_down(tmp_path: Path) -> No
 
 def test_what_is_read_of_a_report_can_be_written_again() -> None:
     assert loads(Report, dumps(report())) == report()
+
+
+def test_a_script_that_names_itself_oddly_forges_nothing_in_a_report() -> None:
+    one = dataclasses.replace(
+        report().findings[0],
+        package="toy\x1b[2J",
+        script="post\nrm",
+        rule="a\x00b",
+        change="gone\r",
+        subject_package="x\ny",
+        path=None,
+    )
+    path = ChangedPath(b"/a", ("deleted\x07",), "unowned\n", 1, package="p\x1b", script="s\n")
+    forged = dataclasses.replace(report(), findings=(one, one), changed_paths=(path,))
+    style = Style(columns=80, colour=False, ascii=False)
+    for told in (
+        text.refusal(forged, style, override_minutes=15),
+        details.details(forged, style, changes=True),
+    ):
+        assert not re.search("[\x00-\x09\x0b-\x1f]", told), told
+        assert not re.search(r"^(rm|y)", told, re.MULTILINE), told

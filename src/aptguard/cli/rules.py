@@ -12,6 +12,7 @@ from typing import assert_never
 
 from aptguard.cli.output import print_json, stdout_style
 from aptguard.guard.errors import GuardError
+from aptguard.host.installed import installed_packages
 from aptguard.policy.check import check_files
 from aptguard.policy.describe import (
     explanation_as_plain,
@@ -59,7 +60,7 @@ def test(arguments: argparse.Namespace) -> int:
 
 def check(arguments: argparse.Namespace) -> int:
     """Say what is wrong with policy files (those in force when none is named): 2 when one is invalid."""
-    problems = check_files(arguments.files)
+    problems = check_files(arguments.files, installed=installed_packages)
     invalid = any(_is_error(problem.gravity) for problem in problems)
     if arguments.json:
         print_json({"valid": not invalid, "problems": [problem_as_plain(problem) for problem in problems]})

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 
 from aptguard.policy.finding import Severity
@@ -22,18 +22,21 @@ from aptguard.policy.problem import Gravity, PolicyProblem
 from aptguard.policy.real_places import real_text
 from aptguard.policy.roles import Role, TriggerRule
 
+Installed = Callable[[], frozenset[str] | None]
+
 
 def check_files(
     files: Sequence[str] = (),
     paths: PolicyPaths = PolicyPaths(),  # noqa: B008
     *,
     today: datetime.date | None = None,
+    installed: Installed | None = None,
 ) -> list[PolicyProblem]:
     """Return the errors and warnings of ``files``, laid over the policy of this machine.
 
     By default of all its files; problems of files that were not asked for are left out. Warnings are for
     the administrator's files and for those asked for: the shipped ones name many places that one machine
-    does not have.
+    does not have. ``installed`` returns the names of the installed packages, None where nobody can tell.
     """
     layers = find_layers(paths)
     asked = [os.path.abspath(file) for file in files]
@@ -46,7 +49,7 @@ def check_files(
         problems += layers.problems
         problems += _masked(layers)
     spoken_for = set(asked) - {*layers.vendor} if asked else {*layers.admin}
-    problems += _warnings(parts, policy, spoken_for, today or datetime.date.today())
+    problems += _warnings(parts, policy, spoken_for, today or datetime.date.today(), installed)
     return sorted(
         (problem for problem in problems if problem.file in concerned),
         key=lambda problem: (problem.file, problem.line or 0, problem.key),
@@ -66,7 +69,11 @@ def _masked(layers: Layers) -> list[PolicyProblem]:
 
 
 def _warnings(
-    parts: Sequence[PolicyPart], policy: Policy, files: set[str], today: datetime.date
+    parts: Sequence[PolicyPart],
+    policy: Policy,
+    files: set[str],
+    today: datetime.date,
+    installed: Installed | None,
 ) -> list[PolicyProblem]:
     problems: list[PolicyProblem] = []
     for part in parts:
@@ -84,7 +91,7 @@ def _warnings(
                 location: Location = ("rule", rule.name, "paths", index)
                 problems += _of_place(part, location, pattern.text)
                 problems += _contradictions(part, location, rule, pattern.text, policy)
-        problems += _held_by_nobody(part)
+        problems += _held_by_nobody(part, installed)
         for exception in part.exceptions:
             if exception.expires is not None and exception.expires < today.isoformat():
                 problems.append(
@@ -137,16 +144,14 @@ def _taking_the_place(
     ]
 
 
-def _held_by_nobody(part: PolicyPart) -> list[PolicyProblem]:
+def _held_by_nobody(part: PolicyPart, installed: Installed | None) -> list[PolicyProblem]:
     """Return warnings for roles and triggers that mean no package of this machine."""
     named: list[tuple[Location, tuple[str, ...]]] = [
         *((("role", one.name), one.packages) for one in part.roles if isinstance(one, Role)),
         *((("trigger", one.name), one.packages) for one in part.triggers if isinstance(one, TriggerRule)),
     ]
-    if not named:
-        return []
-    installed = _installed()
-    if installed is None:
+    names = installed() if named and installed is not None else None
+    if names is None:
         return []
     return [
         _warning(
@@ -156,19 +161,8 @@ def _held_by_nobody(part: PolicyPart) -> list[PolicyProblem]:
             "check the spelling; it still holds for what comes later",
         )
         for location, packages in named
-        if not any(fnmatchcase(name, pattern) for name in installed for pattern in packages)
+        if not any(fnmatchcase(name, pattern) for name in names for pattern in packages)
     ]
-
-
-def _installed() -> frozenset[str] | None:
-    from aptguard.host.dpkg_database import DpkgDatabase, DpkgDatabaseError
-    from aptguard.host.status_file import PRESENT
-
-    try:
-        states = DpkgDatabase().states()
-    except (DpkgDatabaseError, OSError):
-        return None
-    return frozenset(package for (package, _), state in states.items() if state.status in PRESENT)
 
 
 def _overridden(part: PolicyPart, rule: PathRule, policy: Policy) -> PolicyProblem:

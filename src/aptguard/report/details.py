@@ -67,14 +67,14 @@ def _items(report: Report) -> Iterator[str]:
 def _finding(finding: Finding) -> Iterator[str]:
     amount = f", {plural(finding.count, 'path')}" if finding.count > 1 else ""
     amount += f", {size(finding.size)}" if finding.size else ""
-    yield f"{finding.severity.value.upper()}  {finding.change} {subject_of(finding)}{amount}"
+    yield f"{finding.severity.value.upper()}  {shown(finding.change)} {subject_of(finding)}{amount}"
     yield f"      {shown(finding.reason)}"
     by = " ".join(filter(None, (finding.package, finding.script)))
     if by:
-        yield f"      by {by}"
+        yield f"      by {shown(by)}"
     if finding.command:
         yield "      command: " + " ".join(shown(word) for word in finding.command)
-    yield f"      rule {finding.rule}" + (f" ({shown(finding.origin)})" if finding.origin else "")
+    yield f"      rule {shown(finding.rule)}" + (f" ({shown(finding.origin)})" if finding.origin else "")
     for example in finding.examples[:_EXAMPLES] if finding.count > 1 else ():
         yield f"      such as {shown(example)}"
 
@@ -88,4 +88,5 @@ def _counts(report: Report, changes: bool) -> Iterator[str]:
     elif changes:
         for changed in report.changed_paths:
             by = " ".join(filter(None, (changed.package, changed.script))) or "?"
-            yield f"{','.join(changed.kinds):<10} {shown(changed.path)}  [{changed.owner_class}; {by}]"
+            kinds, whose = shown(",".join(changed.kinds)), shown(f"{changed.owner_class}; {by}")
+            yield f"{kinds:<10} {shown(changed.path)}  [{whose}]"

@@ -136,19 +136,20 @@ def _finding(finding: Finding, style: Style, *, by: bool) -> list[str]:
         subject += f" and {plural(finding.count - 1, 'path')} below it"
     if finding.size:
         subject += f" ({size(finding.size)})"
-    head = f"{finding.change.upper():<9}"
+    head = f"{shown(finding.change).upper():<9}"
     lines = _wrapped(subject, style, f"  {style.bold_red(head)} ", " " * 12)[:2]
     if finding.size and finding.count > 1 and finding.examples:
         lines.append(_clipped("            newest: ", shown(finding.examples[0]), style))
     if by:
         lines.append(_clipped("            by ", _culprit(finding), style))
-    why = _wrapped(f"rule {finding.rule}: {shown(finding.reason)}", style, " " * 12, " " * 12)
+    why = _wrapped(f"rule {shown(finding.rule)}: {shown(finding.reason)}", style, " " * 12, " " * 12)
     lines += why if len(why) <= 2 else [why[0], _shorten(why[1] + " ...", style.columns - 1)]
     return lines
 
 
 def _culprit(finding: Finding) -> str:
-    by = " ".join(filter(None, (finding.package, finding.script))) or "an unknown process"
+    # Both come from inside of the rehearsal, where a script names its files as it likes.
+    by = shown(" ".join(filter(None, (finding.package, finding.script)))) or "an unknown process"
     if finding.command:
         by += ": " + " ".join(shown(word) for word in finding.command)
     return by
@@ -160,7 +161,7 @@ def subject_of(finding: Finding) -> str:
         return shown(finding.path)
     if finding.account is not None:
         return f"account {shown(finding.account)}"
-    return f"package {finding.subject_package}"
+    return f"package {shown(finding.subject_package or '')}"
 
 
 def _unknown(unknown: Unknown, style: Style) -> list[str]:

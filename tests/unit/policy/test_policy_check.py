@@ -36,7 +36,7 @@ def paths(root: Path) -> PolicyPaths:
 def check(root: Path, text: str, *files: str):
     (root / "etc/policy.toml").write_text(text)
     os.chmod(root / "etc/policy.toml", 0o644)
-    return check_files(files, paths(root), today=TODAY)
+    return check_files(files, paths(root), today=TODAY, installed=lambda: frozenset({"dpkg", "libc6"}))
 
 
 def rule(name: str, place: str, *patterns: str, more: str = "") -> str:
