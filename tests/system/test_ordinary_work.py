@@ -8,9 +8,12 @@ says, and every file of the machine afterwards must be the same, clocks and logs
 from __future__ import annotations
 
 import functools
+import json
 import re
 import threading
+import time
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -88,6 +91,7 @@ class Worked:
     exits: dict[str, int]
     files: snapshot.Snapshot
     packages: str
+    runs: tuple[dict[str, Any], ...] = ()
 
 
 @pytest.fixture(scope="module")
@@ -113,15 +117,17 @@ def worked(tree: Tree, version: str, aptguard_deb: str) -> tuple[Worked, Worked]
 
 def _work(version: str, tree: Tree, deb: str, machines: dict[bool, Worked], guarded: bool) -> None:
     said, exits = {}, {}
+    runs: tuple[dict[str, Any], ...] = ()
     with Guest(version, tree=tree, network="private") as machine:
         if guarded:
             install_aptguard(machine, deb)
         for name, command in STEPS:
             said[name], exits[name] = _on_terminal(machine, command)
         if guarded:
+            runs = _runs(machine)
             machine.run(["dpkg", "--purge", "aptguard"])
         packages = machine.run(["dpkg-query", "-W", "-f", "${Package} ${Version} ${Status}\\n"]).stdout
-        machines[guarded] = Worked(said, exits, snapshot.take(machine.path("/")), packages)
+        machines[guarded] = Worked(said, exits, snapshot.take(machine.path("/")), packages, runs)
 
 
 def _on_terminal(machine: Guest, command: str) -> tuple[str, int]:
@@ -132,6 +138,16 @@ def _on_terminal(machine: Guest, command: str) -> tuple[str, int]:
         said = file.read()
     machine.run(["rm", "/root/typescript"])
     return said, done.returncode
+
+
+def _runs(machine: Guest) -> tuple[dict[str, Any], ...]:
+    """Return what is on record of each run, once the last has been compared with its rehearsal."""
+    for _ in range(100):
+        log = json.loads(machine.run(["aptguard", "log", "--json", "-n", "100"]).stdout)
+        if log["transactions"][0]["real_run"] is not None:
+            break
+        time.sleep(0.1)
+    return tuple(log["transactions"])
 
 
 def of_the_guard(said: str) -> list[str]:
@@ -167,3 +183,10 @@ def test_every_file_is_as_it_is_without_the_guard(worked: tuple[Worked, Worked])
 def test_the_same_packages_are_there_in_the_same_states(worked: tuple[Worked, Worked]) -> None:
     without, guarded = worked
     assert guarded.packages == without.packages
+
+
+def test_each_run_ended_as_it_was_rehearsed(worked: tuple[Worked, Worked]) -> None:
+    _, guarded = worked
+    assert len(guarded.runs) > 5
+    other = [one for one in guarded.runs if one["real_run"] != "as rehearsed"]
+    assert other == []
