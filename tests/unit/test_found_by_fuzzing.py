@@ -27,6 +27,7 @@ from aptguard.report.style import Style
 from aptguard.serialization import dumps, from_plain, loads, to_plain
 from aptguard.shown import shown
 from aptguard.transaction.apt_protocol import ProtocolError, read_apt_input
+from aptguard.transaction.model import Action, Item, Transaction
 from unit.ledger_values import grant, report
 
 ROOT = b"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n"
@@ -180,12 +181,14 @@ def test_a_script_that_names_itself_oddly_forges_nothing_in_a_report() -> None:
         subject_package="x\ny",
         path=None,
     )
+    item = Item("toy\x7f\x1b[2J", "amd64", Action.PURGE, "1\x9b0")
     path = ChangedPath(b"/a", ("deleted\x07",), "unowned\n", 1, package="p\x1b", script="s\n")
     forged = dataclasses.replace(report(), findings=(one, one), changed_paths=(path,))
+    forged = dataclasses.replace(forged, transaction=Transaction("apt\r", (item,)))
     style = Style(columns=80, colour=False, ascii=False)
     for told in (
         text.refusal(forged, style, override_minutes=15),
         details.details(forged, style, changes=True),
     ):
-        assert not re.search("[\x00-\x09\x0b-\x1f]", told), told
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", told), told
         assert not re.search(r"^(rm|y)", told, re.MULTILINE), told

@@ -3,8 +3,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from aptguard.shown import shown
+
+_COLOURS = re.compile("(\x1b\\[(?:0|1|1;31)m)")
+_UNSAFE = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +32,15 @@ class Style:
         return f"\x1b[1m{text}\x1b[0m" if self.colour else text
 
     def fit(self, text: str) -> str:
-        """Return ``text`` in ASCII where the locale asks for it: other characters as backslash escapes."""
-        return text.encode("ascii", "backslashreplace").decode("ascii") if self.ascii else text
+        """Return ``text`` as it can be written: in ASCII where the locale asks for it, others as escapes.
+
+        Whatever else it may have come from, no control character leaves it but the ends of lines and our own
+        colours.
+        """
+        parts = _COLOURS.split(text) if self.colour else [text]
+        parts[::2] = [_UNSAFE.sub(lambda match: shown(match.group()), part) for part in parts[::2]]
+        safe = "".join(parts)
+        return safe.encode("ascii", "backslashreplace").decode("ascii") if self.ascii else safe
 
 
 def style_for(environment: Mapping[str, str], *, terminal: bool, columns: int) -> Style:
