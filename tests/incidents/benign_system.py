@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from incidents.incident import Toy, harmless, install, purge, remove
+from incidents.incident import Incident, Told, Toy, harmless, install, purge, remove
 
 
 def _toy(name: str, files: dict[str, str | bytes] | None = None, **scripts: str) -> Toy:
@@ -99,10 +99,13 @@ INCIDENTS = (
         kept=("/var/lib/tidyd",),
         gone=("/usr/share/tidyd/README",),
     ),
-    harmless(
-        "sysusers makes an account for which nobody wrote down a home",
+    Incident(
+        "sysusers makes an account for which nobody wrote down a home, which is told and goes through",
+        "benign",
         install(SYSUSERS),
+        verdict="allow",
         present=(SYSUSERS,),
+        told=(Told("account-home", account="tidysys", script="postinst configure", severity="warn"),),
         made=("/usr/lib/sysusers.d/tidy-sys.conf",),
     ),
     harmless(
