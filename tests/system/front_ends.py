@@ -217,11 +217,13 @@ def python_apt() -> Iterator[Case]:
     for verb, package, afterwards in (
         ("install", "KIND-install", "ii 1.0"),
         ("upgrade", "KIND-replace", "ii 3.0"),
-        ("downgrade", "KIND-replace", "ii 1.0"),
         ("remove", "KIND-remove", "un"),
         ("purge", "KIND-purge", "un"),
     ):
         yield from pair(f"python-apt {verb}", f"a-program {verb}:{package}", 1, {package: afterwards})
+    yield from pair(
+        "python-apt downgrade", "a-program install:KIND-replace=1.0", 1, {"KIND-replace": "ii 1.0"}
+    )
     yield Case(
         "python-apt remove of what harms only when purged",
         "a-program remove:bad-purge",

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """There is no side door: each front end, told what it can be told, on a booted machine.
 
-The harmful twin of each case is blocked with nothing changed; the harmless one does what it is told.
+The harmful twin of each case is blocked with nothing changed; the harmless one does what it is told. Of the
+further cases only harmful ones by those who are furthest from apt-get, and on one Debian; all of them with
+APTGUARD_WHOLE=1, as ``make test-lifecycle`` sets it.
 """
 
 from __future__ import annotations
@@ -13,90 +15,34 @@ from dataclasses import dataclass
 import pytest
 
 from packages.front_end_toys import INSTALLED, TREASURE, build_toys
+from system.drivers import LOCKS, put_drivers
 from system.front_ends import PACKAGES, TOYS, Case, all_cases
+from system.more_front_ends import more_cases
 from testbed import snapshot
 from testbed.guest import Guest
 from testbed.repository import publish
 from testbed.server import install_aptguard
-from testbed.trees import guest_tree_with
+from testbed.trees import CODENAMES, guest_tree_with
 
 pytestmark = pytest.mark.needs_guest
 
-CASES = all_cases()
+
+def due_cases() -> Iterator[object]:
+    """Yield what runs on which Debian, one Debian after the other."""
+    whole = os.environ.get("APTGUARD_WHOLE", "") not in {"", "0"}
+    for version in sorted(CODENAMES):
+        for case in all_cases():
+            yield pytest.param(version, case, id=f"{case.name}-debian{version}")
+        for case in more_cases():
+            far = case.name.startswith(("aptitude", "python-apt")) and case.afterwards is None
+            if whole or (far and version == "12"):
+                yield pytest.param(version, case, id=f"{case.name}-debian{version}")
+
+
 GUARD_OF_DPKG = "/etc/dpkg/dpkg.cfg.d/aptguard"
 WITNESSED = ("/var/lib/dpkg", "/var/lib/apt", "/srv", "/etc")
 # dpkg's copies of its own files from before its last change, and the names of its locks.
 NOT_WITNESSED = ("-old", "/lock", "/lock-frontend", "/triggers/Lock", "-stamp")
-
-A_PROGRAM = """#!/usr/bin/python3
-import sys
-
-import apt
-
-cache = apt.Cache()
-for word in sys.argv[1:]:
-    verb, _, name = word.partition(":")
-    package = cache[name]
-    if verb == "install":
-        package.mark_install()
-    elif verb == "upgrade":
-        package.mark_upgrade()
-    elif verb == "downgrade":
-        package.candidate = package.versions["1.0"]
-        package.mark_install()
-    else:
-        package.mark_delete(purge=verb == "purge")
-cache.commit()
-"""
-
-# Searches for the package, presses the key, goes through the preview, waits for the end of the run.
-APTITUDE_SCREEN = r"""#!/bin/bash
-package=$1 key=$2
-tmux() { command tmux -L aptitude "$@"; }
-shows() {
-    for _ in $(seq 300); do
-        tmux capture-pane -p 2>/dev/null | grep -qE "$1" && return
-        sleep 0.05
-    done
-    echo "the screen never showed: $1" >&2
-    tmux capture-pane -p >&2
-    tmux kill-server
-    exit 99
-}
-tmux kill-server 2>/dev/null
-tmux new-session -d -x 100 -y 30 aptitude
-shows 'Installed Packages|Not Installed'
-tmux send-keys /
-shows 'Search for:'
-tmux send-keys -l "?exact-name($package)"
-tmux send-keys Enter
-shows "^[a-zA-Z ]+ +$package"
-tmux send-keys -l "$key"
-sleep 0.3
-tmux send-keys g
-shows 'Packages (to be|being)'
-tmux send-keys g
-shows 'Press Return to continue'
-screen=$(tmux capture-pane -p -S -)
-tmux send-keys Enter
-shows 'Installed Packages|Not Installed|C-T: Menu'
-tmux kill-server
-printf '%s\n' "$screen"
-! grep -q 'BLOCKED' <<<"$screen"
-"""
-
-# Fails when anybody holds one.
-LOCKS = """
-import fcntl
-for name in ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/cache/apt/archives/lock"):
-    with open(name, "w") as file:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-"""
-
-UNATTENDED = """
-Unattended-Upgrade::Origins-Pattern { "origin=*"; };
-Unattended-Upgrade::Sender "";
-"""
 
 # Run with nobody guarding: what a case left behind goes, what it took away comes back. apt takes its cache
 # for fresh when dpkg's status file has the same size and second as before, as it can have here.
@@ -147,9 +93,7 @@ def machine(
         publish(guest, archives)
         for archive in archives:
             guest.copy_in(archive, f"{TOYS}/{os.path.basename(archive)}")
-        guest.write("/usr/local/bin/a-program", A_PROGRAM, 0o755)
-        guest.write("/usr/local/bin/aptitude-screen", APTITUDE_SCREEN, 0o755)
-        guest.write("/etc/apt/apt.conf.d/51unattended-upgrades-local", UNATTENDED)
+        put_drivers(guest)
         guest.run(f"cd {TOYS}; dpkg -i $(printf '%s\\n' *_2.0_all.deb)")
         guest.write("/etc/apt/sources.list", "")  # unattended-upgrades makes one
         guest.run(["systemctl", "start", "packagekit.service"])
@@ -171,7 +115,7 @@ def restored(machine: Machine) -> Machine:
     return machine
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize(("version", "case"), due_cases(), indirect=["version"])
 def test_harm_is_blocked_and_all_else_done(restored: Machine, case: Case) -> None:
     guest = restored.guest
     if case.before:

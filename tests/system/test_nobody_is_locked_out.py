@@ -26,6 +26,9 @@ pytestmark = pytest.mark.needs_guest
 MODULE = "/usr/lib/python3/dist-packages/aptguard"
 STOP_DAEMON = "systemctl stop aptguard.socket aptguard.service 2>/dev/null"
 
+# The same hook, but for its patience with a daemon that says nothing.
+IMPATIENT = "sed -i 's/^FIRST_BYTE_SECONDS = .*/FIRST_BYTE_SECONDS = 0.5/' /usr/libexec/aptguard/hooklib/*.py"
+
 # A daemon from another time: it knows none of our methods.
 OTHER_VERSION = """
 import socket
@@ -59,6 +62,15 @@ def full(directory: str) -> str:
     )
 
 
+def little_memory(kibibytes: int) -> str:
+    """Return a script that leaves each Python so much address space, setrlimit(2)."""
+    return (
+        f"{STOP_DAEMON}; real=$(readlink -f /usr/bin/python3); rm /usr/bin/python3;"
+        f'printf \'#!/bin/sh\\nulimit -v {kibibytes}\\nexec %s "$@"\\n\' "$real" > /usr/bin/python3;'
+        "chmod 755 /usr/bin/python3; systemctl start aptguard.socket"
+    )
+
+
 def read_only(directory: str) -> str:
     """Return a script that makes a directory read-only."""
     return f"mkdir -p {directory}; mount --bind {directory} {directory}; mount -o remount,bind,ro {directory}"
@@ -85,6 +97,13 @@ AILMENTS = (
         "until test -S /run/aptguard/io.github.aptguard; do sleep 0.05; done",
         "judged",
     ),
+    Ailment(
+        "the daemon hangs",
+        f"{IMPATIENT}; aptguard log > /dev/null; kill -STOP $(systemctl show -P MainPID aptguard.service)",
+        "judged",
+    ),
+    Ailment("no memory for a rehearsal", little_memory(60_000), "rule", "NOT JUDGED"),
+    Ailment("no memory for Python", little_memory(8_000), "unguarded", "NOT GUARDED"),
     Ailment(
         "the ledger is corrupt",
         f"{STOP_DAEMON}; for file in /var/lib/aptguard/*; do"
