@@ -85,3 +85,15 @@ def test_the_text_files_of_the_node_exporter_may_go_with_it_but_no_measurements(
     ):
         change = gone(f"/var/lib/prometheus/{name}", by="prometheus-node-exporter")
         assert rules(judged(purge, [change], known)) == expected
+
+
+def test_tor_may_take_its_state_along_but_no_keys_of_onion_services() -> None:
+    known = facts(packages={"tor": PackageFacts("tor", "amd64", "installed", "1")})
+    purge = transaction(("tor", Action.PURGE))
+    for name, expected in (
+        ("state", set()),
+        ("cached-microdescs", set()),
+        ("keys/ed25519_master_id_secret_key", {"private-keys"}),
+        ("shop/hs_ed25519_secret_key", {"private-keys"}),
+    ):
+        assert rules(judged(purge, [gone(f"/var/lib/tor/{name}", by="tor")], known)) == expected
