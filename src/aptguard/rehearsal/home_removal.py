@@ -24,7 +24,7 @@ from aptguard.rehearsal.processes import start_time
 from aptguard.shown import shown
 
 # Where the disk is small the deletions come within it, and say more than an attempt does.
-_GRACE_SECONDS: Final = 5.0
+_GRACE_SECONDS: Final = 15.0
 _BETWEEN_LOOKS: Final = 0.2
 _LARGEST_FILE: Final = 4 << 20
 _ALL_OF_IT: Final = frozenset({b"--remove-home", b"--remove-all-files"})
