@@ -73,20 +73,6 @@ def test_only_what_the_front_end_has_just_written_is_undone(
     assert selections_to_put_back(transaction(purge("toy"), frontend=frontend), database) == expected
 
 
-def test_the_wish_of_aptitude_for_what_nothing_needs_is_undone_although_it_was_written_twice(
-    tmp_path: Path,
-) -> None:
-    directory = tmp_path / "var/lib/dpkg"
-    (directory / "updates").mkdir(parents=True)
-    (tmp_path / "var/lib/apt").mkdir()
-    for name in ("status", "status-old"):
-        (directory / name).write_text(status("deinstall") + status("deinstall", "asked-for"))
-    states = "Package: asked-for\nAuto-Installed: 0\n\nPackage: toy\nArchitecture: amd64\nAuto-Installed: 1\n"
-    (tmp_path / "var/lib/apt/extended_states").write_text(states)
-    both = transaction(purge("toy"), purge("asked-for"), frontend="aptitude")
-    assert selections_to_put_back(both, DpkgDatabase(bytes(tmp_path))) == "toy:amd64 install\n"
-
-
 def test_a_rehearsal_that_nobody_waits_for_ends_at_once() -> None:
     gone = threading.Event()
     gone.set()

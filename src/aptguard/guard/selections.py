@@ -30,35 +30,11 @@ def selections_to_put_back(transaction: Transaction, database: DpkgDatabase) -> 
     except OSError as error:
         raise DpkgDatabaseError(f"dpkg's former status cannot be read: {error.strerror}.") from error
     lines = []
-    automatic = _installed_automatically(database)
     for item in transaction.takes_away:
         key = (item.package, item.architecture)
         before, now = former.get(key), database.stanza(*key)
-        if before is None or now is None:
-            continue
-        selection = before.selection
-        if selection == now.selection and item.package in automatic and now.status == "installed":
-            # What nothing needs aptitude wishes away as soon as it starts, and writes that twice.
-            selection = "install"
-        if selection != now.selection:
+        if before is not None and now is not None and before.selection != now.selection:
             # dpkg takes "name:all" for no package that is installed under the native architecture.
             name = item.package if item.architecture == "all" else item.qualified
-            lines.append(f"{name} {selection}\n")
+            lines.append(f"{name} {before.selection}\n")
     return "".join(dict.fromkeys(lines))
-
-
-def _installed_automatically(database: DpkgDatabase) -> frozenset[str]:
-    """Return the names of the packages that only others have brought, apt-mark(8); none where none knows."""
-    path = database.administrative_directory.removesuffix(b"/dpkg") + b"/apt/extended_states"
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            stanzas = [stanza.split("\n") for stanza in file.read().split("\n\n")]
-    except OSError:
-        return frozenset()
-    return frozenset(
-        line.removeprefix("Package: ")
-        for stanza in stanzas
-        if "Auto-Installed: 1" in stanza
-        for line in stanza
-        if line.startswith("Package: ")
-    )
