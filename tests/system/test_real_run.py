@@ -267,3 +267,18 @@ def test_without_a_daemon_the_engines_own_child_compares_and_goes(container: Con
         time.sleep(0.1)
     assert left == ""
     assert container.run("ls -A /run/aptguard/runs").stdout == ""
+
+
+def test_an_archive_to_which_apt_has_no_path_is_refused_with_what_to_do(container: Container) -> None:
+    container.run("touch /root/after-the-verdict; apt-get -y purge steady")
+    # A repository of the kind file: has it, but without a download apt asks nobody where.
+    command = ["apt-get", "-q", "-y", "--no-download", "install", "steady"]
+    done = container.run(command, check=False)
+    said = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode == 100
+    assert "Run it again without --no-download" in said
+    without_the_guard = [*command, "-c", "/root/no-hooks"]
+    container.write("/root/no-hooks", "#clear DPkg::Pre-Install-Pkgs;\n")
+    done = container.run(without_the_guard, check=False)
+    assert done.returncode == 100 and "Pathname to install is not absolute" in done.stderr
+    assert container.run("apt-get -y install steady").returncode == 0
