@@ -67,8 +67,11 @@ def test_the_group_of_a_rehearsal_has_bounds_for_memory_and_tasks(machine: Machi
 
 
 def _read(path: str) -> str:
-    with open(path, encoding="ascii") as file:
-        return file.read().strip()
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read().strip()
+    except FileNotFoundError:  # its controllers are not there yet
+        return "max"
 
 
 def test_nothing_is_said_of_missing_controllers(machine: Machine, group: str) -> None:
