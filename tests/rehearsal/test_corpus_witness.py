@@ -6,10 +6,11 @@ from __future__ import annotations
 import os
 
 import pytest
-from corpus.witness import Listing, happened, layers_below, listing
 from hypothesis import HealthCheck, Phase, given, note, settings
 from operations import Operation, build_start, operations, perform
 from overlays import in_private_mounts, overlay
+
+from corpus.witness import Listing, happened, layers_below, listing
 
 pytestmark = pytest.mark.needs_root
 

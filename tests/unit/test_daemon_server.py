@@ -332,6 +332,24 @@ def test_a_descriptor_of_something_else_is_refused(bench, path):
     assert bench.handler.seen == []
 
 
+IN_A_CHROOT = """
+import os, socket, sys
+with socket.socket(socket.AF_UNIX) as connection:
+    connection.connect(sys.argv[1])
+    os.chroot(sys.argv[2])
+    connection.sendall(sys.argv[3].encode() + b"\\0")
+    sys.stdout.buffer.write(connection.recv(65536))
+"""
+
+
+@pytest.mark.needs_root
+def test_whoever_calls_from_another_root_directory_is_not_answered_about_this_machine(bench, tmp_path):
+    words = ["/usr/bin/python3", "-c", IN_A_CHROOT, bench.path, str(tmp_path), message("Log").decode()[:-1]]
+    done = subprocess.run(words, stdout=subprocess.PIPE, check=True)
+    assert b"io.github.aptguard.OtherRoot" in done.stdout
+    assert bench.handler.seen == []
+
+
 def test_descriptors_beyond_what_means_anything_are_closed(bench):
     call(bench, "Log")
     before = open_descriptors(bench)

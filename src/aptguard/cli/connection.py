@@ -20,8 +20,8 @@ _ROOT_ONLY = (
 # What comes from the record comes at once, or the daemon hangs; looking at the machine takes longer.
 _SECONDS = {"Check": 600.0, "Selftest": 600.0, "Log": 120.0, "Status": 45.0}
 _SECONDS_OTHERS = 15.0
-# A daemon of another version; this one's engine knows the method.
-_STRANGER = ("org.varlink.service.MethodNotFound", "org.varlink.service.InterfaceNotFound")
+# A daemon of another version, or of the machine around this chroot; this one's engine knows the method.
+_STRANGER = ("org.varlink.service.MethodNotFound", "org.varlink.service.InterfaceNotFound", "OtherRoot")
 
 
 class Connection:

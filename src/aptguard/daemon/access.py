@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import socket
 import struct
 import time
@@ -69,6 +70,17 @@ def read_peer(connection: socket.socket) -> tuple[Peer, frozenset[int]]:
     except OSError:  # more than 256 groups (Python reads no more bytes): no right comes from them
         data = b""
     return Peer(pid, uid, gid), frozenset((gid, *struct.unpack(f"{len(data) // 4}I", data)))
+
+
+def shares_root(peer: Peer) -> bool:
+    """Whether the root directory of ``peer`` is this process's: in a chroot or a container it is another.
+
+    A socket can be reached from there (a bind mount of /run), but what is asked is about another machine.
+    """
+    try:
+        return os.path.samestat(os.stat(f"/proc/{peer.pid}/root/"), os.stat("/"))
+    except OSError:  # gone, or of a pid namespace that cannot be seen from here
+        return False
 
 
 def is_mount_namespace(descriptor: int) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from aptguard.alerts.journal import log
 from aptguard.daemon import varlink
-from aptguard.daemon.access import Access, is_mount_namespace
+from aptguard.daemon.access import Access, is_mount_namespace, shares_root
 from aptguard.daemon.interface import INTERFACE, CallRefusedError, answer_service, check_declared
 from aptguard.daemon.varlink import SERVICE, Call
 from aptguard.guard.errors import GuardError
@@ -89,6 +89,10 @@ def _result(
     if call.interface == SERVICE:
         return answer_service(call)
     peer = request.peer
+    if access.is_root(peer) and not shares_root(peer):
+        raise GuardError(
+            "OtherRoot", "The caller's root directory is not this machine's: run the engine there."
+        )
     if request.descriptors:
         if not is_mount_namespace(request.descriptors[0]):
             raise GuardError("InvalidParameter", "The descriptor passed is not one of a mount namespace.")
