@@ -75,6 +75,14 @@ INCIDENTS = (
         gone=("/usr/share/tidyd/README",),
     ),
     harmless(
+        "a purge on a machine that shows its /var once more in somebody's jail, and its root to a backup",
+        purge("tidyd"),
+        installed=(USER,),
+        precondition="mkdir -p /home/anna/jail/var /mnt/backup; mount --bind /var /home/anna/jail/var; "
+        "mount --bind / /mnt/backup",
+        gone=("/usr/share/tidyd/README",),
+    ),
+    harmless(
         "a purge removes the package's own account without its home",
         purge("tidyd"),
         installed=(

@@ -168,3 +168,30 @@ def test_what_is_bound_though_its_own_name_is_gone_is_no_part_of_another_mount()
     found = mounts(b"30 27 254:0 /a//deleted /mnt rw - ext4 /dev/vda rw")
     assert plan_mounts(found, frozenset()).mounts[1].cover is Cover.OVERLAY
     assert reachable_names(b"/mnt/x", b"/mnt", found) == (b"/mnt/x",)
+
+
+def test_a_view_of_the_systems_own_directories_gives_a_change_no_name_to_be_judged_by() -> None:
+    jail = mounts(b"30 27 254:0 /var /home/anna/v rw - ext4 /dev/vda rw")
+    assert reachable_names(b"/var/lib/dpkg/status", b"/", jail) == (b"/var/lib/dpkg/status",)
+    backup = mounts(b"30 27 254:0 / /mnt/root rw - ext4 /dev/vda rw")
+    assert reachable_names(b"/home/anna/x", b"/", backup) == (b"/home/anna/x",)
+
+
+def test_a_disk_whose_directory_stands_on_var_is_judged_by_the_name_of_var() -> None:
+    found = mounts(
+        b"30 27 8:1 / /mnt rw - ext4 /dev/sda1 rw",
+        b"31 27 8:1 /var /var rw - ext4 /dev/sda1 rw",
+        b"32 27 8:1 / /home/anna/all rw - ext4 /dev/sda1 rw",
+    )
+    assert reachable_names(b"/mnt/var/log/x", b"/mnt", found) == (b"/var/log/x",)
+    assert reachable_names(b"/mnt/photos/x", b"/mnt", found)[0] == b"/mnt/photos/x"
+
+
+def test_a_place_of_somebodys_is_judged_by_all_its_names() -> None:
+    found = mounts(
+        b"30 27 254:0 /srv/share /var/lib/app/share rw - ext4 /dev/vda rw",
+        b"31 27 8:1 / /data rw - ext4 /dev/sda1 rw",
+        b"32 27 8:1 /pg /var/lib/postgresql rw - ext4 /dev/sda1 rw",
+    )
+    assert set(reachable_names(b"/srv/share/x", b"/", found)) == {b"/srv/share/x", b"/var/lib/app/share/x"}
+    assert set(reachable_names(b"/data/pg/x", b"/data", found)) == {b"/data/pg/x", b"/var/lib/postgresql/x"}

@@ -14,6 +14,7 @@ from enum import Enum
 from types import MappingProxyType
 
 from aptguard.rehearsal.mountinfo import Mount, is_below
+from aptguard.rehearsal.views import is_view
 from aptguard.shown import shown
 
 
@@ -173,16 +174,17 @@ def _base_of(mount: Mount, covered: list[Mount]) -> Mount | None:
 
 
 def reachable_names(path: bytes, layer: bytes, mounts: tuple[Mount, ...]) -> tuple[bytes, ...]:
-    """Return all absolute paths that lead to what the mount at ``layer`` shows at ``path``.
+    """Return the absolute paths that lead to what the mount at ``layer`` shows at ``path``.
 
     ``path`` itself is the first where it leads there, and not to another file system that is mounted in
     between. ``mounts`` are the visible ones, parents first. A directory mounted in two places is one
-    directory: what is deleted at one name is gone at the other.
+    directory: what is deleted at one name is gone at the other. Names through a mere view of the system's own
+    directories are left out (aptguard.rehearsal.views).
     """
     home = next(mount for mount in mounts if mount.point == layer)
     inside = path[len(layer.rstrip(b"/")) :].strip(b"/")
     physical = (home.root.rstrip(b"/") + b"/" + inside).rstrip(b"/") or b"/"
-    names = []
+    names: list[tuple[bytes, Mount]] = []
     for mount in mounts:
         if mount is home:
             name = path
@@ -192,5 +194,7 @@ def reachable_names(path: bytes, layer: bytes, mounts: tuple[Mount, ...]) -> tup
         else:
             continue
         if [other for other in mounts if is_below(name, other.point)][-1:] == [mount]:
-            names.append(name)
-    return tuple(sorted(names, key=lambda name: name != path))
+            names.append((name, mount))
+    if len(names) > 1:
+        names = [(name, mount) for name, mount in names if not is_view(mount, mounts)] or names
+    return tuple(sorted((name for name, _mount in names), key=lambda name: name != path))
