@@ -80,8 +80,21 @@ CAUSES = (
     ),
     Rule(
         "a trigger",
-        ("* /var/cache/man/*", "changed /etc/ld.so.cache", "changed /var/cache/ldconfig/aux-cache"),
-        "it was not rehearsed: those of man-db by the policy, which knows them, and until commit 77025e9 all",
+        (
+            "* /var/cache/man/*",
+            "* /usr/share/glib-2.0/schemas/gschemas.compiled",
+            "* /usr/lib/*/gio/modules/giomodule.cache",
+            "* /usr/share/info/dir*",
+            "changed /etc/ld.so.cache",
+            "changed /var/cache/ldconfig/aux-cache",
+        ),
+        "it was not rehearsed: those of man-db, libglib2.0-0 and install-info by the policy, which knows them,"
+        " and until commit 77025e9 all",
+    ),
+    Rule(
+        "another hook of apt",
+        ("* /etc/.git/*", "changed /etc/.etckeeper"),
+        "etckeeper commits what has changed after each run of apt; it is no part of dpkg's run",
     ),
     Rule(
         "a log of a running service",
@@ -92,6 +105,9 @@ CAUSES = (
         "a file of a running service",
         (
             "changed /var/cache/bind/managed-keys.bind*",
+            "created /etc/cups/subscriptions.conf",
+            "deleted /var/lib/syslog-ng",
+            "deleted /var/lib/syslog-ng/syslog-ng.pid",
             "changed /var/lib/dovecot/instances",
             "changed /var/lib/influxdb/*",
             "changed /var/lib/mysql/*",

@@ -31,7 +31,7 @@ def test_enough_packages_of_the_list_were_tried(tried: list[Result]) -> None:
     names = set(listed())
     per = {debian: {one.package for one in tried if one.debian == debian} for debian in ("12", "13")}
     assert per["12"] <= names and per["13"] <= names
-    assert len(per["12"]) >= 210 and len(per["13"]) >= 40
+    assert len(per["12"]) >= 300 and len(per["13"]) >= 40
     assert all(one.day and one.build for one in tried)
     assert len(with_removal_scripts([one for one in tried if one.debian == "12"])) >= 150
 
