@@ -88,7 +88,7 @@ CAUSES = (
             "changed /etc/ld.so.cache",
             "changed /var/cache/ldconfig/aux-cache",
         ),
-        "it was not rehearsed: those of man-db, libglib2.0-0 and install-info by the policy, which knows them,"
+        "not rehearsed: those of man-db, libglib2.0-0 and install-info by the policy, which knows them,"
         " and until commit 77025e9 all",
     ),
     Rule(
