@@ -264,6 +264,15 @@ def test_those_who_may_only_read_never_take_every_place_among_the_calls(start):
     assert bench.handler.most_at_once == 2
 
 
+def test_a_failure_that_cannot_even_be_logged_is_answered_and_keeps_nobody_waiting(bench, monkeypatch):
+    def out_of_memory(*_arguments, **_fields):
+        raise MemoryError
+
+    monkeypatch.setattr("aptguard.daemon.answer.log", out_of_memory)
+    with pytest.raises(GuardError, match="MemoryError"):
+        call(bench, "Pause", {"reason": "x", "seconds": 60})
+
+
 def test_every_listening_socket_is_served(start, tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
         other.bind(str(tmp_path / "readers"))

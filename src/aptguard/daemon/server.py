@@ -230,7 +230,10 @@ class Server:
         def send_progress(data: bytes) -> None:
             self._post(lambda: self._progress(connection, data))
 
-        reply, goes_on = answer(request, self._dispatch, self._access, send_progress)
+        try:
+            reply, goes_on = answer(request, self._dispatch, self._access, send_progress)
+        except BaseException as error:  # no memory even to log it: whoever waits must hear of it all the same
+            reply, goes_on = own_error("InternalError", f"aptguardd failed: {type(error).__name__}"), False
         close_all(request.descriptors)
         self._post(lambda: self._end_call(connection, reply, goes_on))
 
