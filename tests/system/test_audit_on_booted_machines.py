@@ -86,7 +86,7 @@ def test_packages_that_clean_up_after_themselves_are_harmless(audited: dict[str,
 
 
 def test_only_what_refuses_to_go_is_not_known(audited: dict[str, Any]) -> None:
-    # systemd's own prerm refuses while it runs the machine. dbus stays, with a trigger, where its own half goes.
+    # systemd's own prerm refuses while it runs the machine; dbus stays, with a trigger, where its half goes.
     refusing = {"systemd", "dbus-system-bus-common"}
     assert {one["package"] for one in audited["unknown"]} <= refusing, json.dumps(audited["unknown"])
 
