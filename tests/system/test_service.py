@@ -23,7 +23,8 @@ import json, sys
 from aptguard.daemon import client
 method, parameters, own_namespace = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3] == "own"
 try:
-    reply = client.call(method, parameters, descriptors=None if own_namespace else ())
+    descriptors = None if own_namespace else ()
+    reply = client.call(method, parameters, descriptors=descriptors, socket_path=client.SOCKET_PATH)
 except Exception as error:
     reply = {"error": f"{type(error).__name__} {getattr(error, 'name', '')}: {error}"}
 print(json.dumps(reply))

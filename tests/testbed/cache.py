@@ -85,7 +85,10 @@ def own_directory(kind: str) -> Iterator[str]:
 
 
 def keep_packages(archives: str, version: str) -> None:
-    """Copy downloaded ``.deb`` files into the cache, so that the archive is asked for each only once."""
+    """Copy downloaded ``.deb`` files into the cache, so that the archive is asked for each only once.
+
+    Those that a test has built are not kept: apt would take them for another test's package of the same name.
+    """
     kept = kept_packages(version)
     incoming = cache_directory("incoming")
     try:
@@ -94,11 +97,17 @@ def keep_packages(archives: str, version: str) -> None:
         return
     for name in names:
         wanted = os.path.join(kept, name)
-        if not os.path.exists(wanted):
+        if not os.path.exists(wanted) and not _is_built_by_a_test(os.path.join(archives, name)):
             passing = os.path.join(incoming, f"{os.getpid()}-{name}")
             shutil.copyfile(os.path.join(archives, name), passing)
             os.chmod(passing, 0o644)
             os.rename(passing, wanted)
+
+
+def _is_built_by_a_test(archive: str) -> bool:
+    words = ["dpkg-deb", "--field", archive, "Maintainer"]
+    maintainer = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False).stdout
+    return b"example.org" in maintainer or not maintainer
 
 
 def kept_packages(version: str) -> str:
