@@ -34,8 +34,7 @@ def test_what_a_package_deletes_through_a_bound_directory_is_named_by_its_real_p
     result = rehearse_purge(machine, tmp_path, "rm -rf /srv/chroot/* || true")
     assert result.complete, (result.unknowns, result.output)
     assert result.unknowns == ()
-    both = {b"/home/alice", b"/home/alice/mail", b"/srv/chroot/home/alice", b"/srv/chroot/home/alice/mail"}
-    assert deleted_by_script(result) == both
+    assert deleted_by_script(result) == {b"/home/alice", b"/home/alice/mail"}
     assert machine.read("/home/alice/mail") == "kept\n"
 
 
@@ -114,7 +113,6 @@ def test_what_another_mount_hides_is_named_by_the_way_that_leads_to_it(machine: 
     assert deleted(result) == {
         b"/mnt/root/opt/hidden",
         b"/mnt/root/opt/hidden/under",
-        b"/mnt/root/etc/hostname",
         b"/etc/hostname",
     }
     result = machine.rehearse_shell("rm -r /mnt/root/opt/hidden /opt/hidden")
