@@ -155,7 +155,7 @@ def test_a_time_that_is_no_time(state: Path, text: str) -> None:
     for words in (
         ["pause", "--reason", "x", f"--for={text}"],
         ["override", BLOCKED.id, "--reason", "x", f"--for={text}"],
-        ["log", f"--since={text}"],
+        ["log", f"--since={text.replace('31d', '31f')}"],  # a record may be older than a pause is long
     ):
         assert_one_sentence(run(state, *words), USAGE)
 
