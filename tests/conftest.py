@@ -39,6 +39,12 @@ def skip_for_missing(need: str) -> None:
         pytest.skip(reason)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Each file stays on one worker: those that take longest begin first, or one works alone at the end.
+    longest = ("test_front_ends.py", "test_incidents.py", "test_nobody_is_locked_out.py")
+    items.sort(key=lambda item: item.path.name not in longest)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for need in NEEDS:
