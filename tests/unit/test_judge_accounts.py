@@ -139,16 +139,37 @@ def test_an_account_that_sysusers_makes_with_a_dangerous_home_is_a_warning(home:
     assert judgement.verdict is Verdict.ALLOW
 
 
-@pytest.mark.parametrize("name", ["systemd-timesyncd", "polkitd", "dbus-system-bus-common"])
-def test_the_accounts_of_debians_own_services_may_have_the_default_home(name: str) -> None:
-    plan = transaction((name, Action.INSTALL))
-    change = replace(altered("/etc/passwd", Kind.CONTENT), cause=Cause(name, "postinst configure"))
-    known = facts(
-        accounts_before=accounts(*DEBIAN),
-        accounts_after=accounts(*DEBIAN, OBSOLETE),
-        declared_accounts=frozenset({"toy"}),
-    )
-    assert judged(plan, [change], known).findings == ()
+@pytest.mark.parametrize(
+    ("name", "home", "declared", "severities"),
+    [
+        ("systemd-coredump", "/", True, []),
+        ("polkitd", "//", True, []),
+        ("messagebus", "/", True, []),
+        ("messagebus", "/", False, [Severity.BLOCK]),
+        ("polkitd", "/var/lib", True, [Severity.WARN]),
+        ("toy", "/", True, [Severity.WARN]),
+        ("mypolkitd", "/", True, [Severity.WARN]),
+    ],
+)
+def test_only_declared_accounts_of_debians_own_services_may_have_the_default_home(
+    name: str, home: str, declared: bool, severities: list[Severity]
+) -> None:
+    after = accounts(*DEBIAN, account(name, 101, home))
+    names = frozenset({name} if declared else ())
+    judgement = comparison(accounts(*DEBIAN), after, INSTALL, declared_accounts=names)
+    assert [one.severity for one in judgement.findings] == severities
+    same = accounts(*DEBIAN)
+    coming = comparison(same, same, INSTALL, accounts_coming=(account(name, 0xFFFFFFFE, home),))
+    assert bool(coming.findings) is (Severity.WARN in severities)
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_the_accident_is_a_block_beside_an_upgrade_of_the_base_services(seen: bool) -> None:
+    plan = transaction(("toy", Action.PURGE), ("dbus", Action.UPGRADE), ("systemd", Action.UPGRADE))
+    change = replace(altered("/etc/passwd", Kind.CONTENT), cause=Cause("dbus", "postinst configure"))
+    known = facts(accounts_before=accounts(*DEBIAN, OBSOLETE), accounts_after=accounts(*DEBIAN))
+    judgement = judged(plan, [change if seen else replace(change, cause=None)], known)
+    assert judgement.verdict is Verdict.BLOCK and "account-home" in rules(judgement)
 
 
 @pytest.mark.parametrize(("home", "told"), [("/", True), ("/home/alice", True), ("/var/lib/toy", False)])

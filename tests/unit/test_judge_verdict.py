@@ -19,6 +19,7 @@ from change_sets import (
     judged,
     made,
     rules,
+    transaction,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,6 +31,7 @@ from aptguard.policy.judge import judge, stop_prefixes
 from aptguard.policy.model import CheckSetting, Policy, PolicyException
 from aptguard.policy.pattern import Pattern
 from aptguard.rehearsal.model import Effect, RehearsalResult, ScriptRun, StepResult, Unknown
+from aptguard.transaction.model import Action
 
 FOREIGN = facts(owners={"/usr/bin/find": "findutils"})
 DEED = gone("/usr/bin/find")
@@ -43,6 +45,24 @@ def with_exception(**more: object) -> Policy:
 def with_severity(severity: Severity) -> Policy:
     check = CheckSetting("foreign-file", severity, "Somebody's.", "x.toml:1")
     return replace(default_policy(), checks={**default_policy().checks, "foreign-file": check})
+
+
+@pytest.mark.parametrize("paths", [(), (Pattern("/usr/bin/find"),)])
+def test_what_nobody_was_seen_to_do_is_excused_only_where_all_may_do_it(paths: tuple[Pattern, ...]) -> None:
+    unseen = gone("/usr/bin/find", by=None)
+    two = transaction(("toy", Action.PURGE), ("other", Action.UPGRADE))
+    policy = with_exception(paths=paths)
+    assert judged(PURGE, [unseen], FOREIGN, policy).findings == ()
+    assert rules(judged(two, [unseen], FOREIGN, policy)) == {"foreign-file"}
+    both = with_exception(paths=paths, packages=frozenset({"toy", "other"}))
+    assert judged(two, [unseen], FOREIGN, both).findings == ()
+    assert judged(two, [DEED], FOREIGN, policy).findings == ()
+
+
+def test_a_strangers_loss_of_the_network_is_no_upgrade_of_systemd() -> None:
+    unseen = gone("/etc/network/interfaces", by=None)
+    plan = transaction(("toy", Action.PURGE), ("systemd", Action.UPGRADE))
+    assert judged(plan, [unseen]).verdict is Verdict.BLOCK
 
 
 def test_a_complete_rehearsal_that_changed_nothing_is_allowed() -> None:

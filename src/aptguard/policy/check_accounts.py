@@ -10,7 +10,13 @@ from collections.abc import Iterator
 
 from aptguard.changes.model import Cause, Change
 from aptguard.policy.check_settings import check_setting
-from aptguard.policy.dangerous_homes import is_person, is_static, normal, why_dangerous
+from aptguard.policy.dangerous_homes import (
+    has_the_default_home,
+    is_person,
+    is_static,
+    normal,
+    why_dangerous,
+)
 from aptguard.policy.facts import Account, Accounts, Facts, Group
 from aptguard.policy.finding import Finding, Severity
 from aptguard.policy.model import Policy
@@ -56,7 +62,9 @@ class AccountCheck:
         yield from self._groups()
 
     def _coming(self, account: Account) -> Iterator[Finding]:
-        why = None if is_static(account) else why_dangerous(account, self._facts.accounts_after, self._places)
+        if is_static(account) or has_the_default_home(account):
+            return
+        why = why_dangerous(account, self._facts.accounts_after, self._places)
         if why is not None:
             yield self._finding(
                 "account-home",
@@ -109,6 +117,8 @@ class AccountCheck:
             return
         # systemd-sysusers gives / to whoever declares no home, and no package ever removes such an account.
         declared = account.name in self._facts.declared_accounts
+        if declared and has_the_default_home(account):
+            return
         coming = _names(self._facts.accounts_after) - _names(self._facts.accounts_before)
         why = why_dangerous(account, self._facts.accounts_after, self._places, coming)
         if why is not None:

@@ -49,6 +49,9 @@ _SYSTEM = frozenset(
 )
 _THERE = "Its home is"
 _COMING = "sysusers.d will make it at the next boot with the home"
+# Accounts of Debian's own services, declared in sysusers.d(5) without a home and never removed.
+_SYSTEMD = "systemd-"
+_SERVICES = frozenset({"polkitd", "messagebus"})
 _FIRST_DYNAMIC_UID = 100  # 0-99 are base-passwd's, the same on every Debian system (policy 9.2.2)
 _FIRST_PERSON = 1000
 _NOBODY = 65534
@@ -62,6 +65,15 @@ def is_person(account: Account) -> bool:
 def is_static(account: Account) -> bool:
     """Return whether the account belongs to Debian's base system and stands outside any package's reach."""
     return account.uid < _FIRST_DYNAMIC_UID or account.uid == _NOBODY
+
+
+def has_the_default_home(account: Account) -> bool:
+    """Return whether this is one of the base services' accounts, with the home that nobody has chosen.
+
+    systemd-sysusers(8) gives / to whoever declares no home. That sysusers.d(5) declares it, the caller knows.
+    """
+    known = account.name.startswith(_SYSTEMD) or account.name in _SERVICES
+    return known and normal(account.home) == b"/"
 
 
 def normal(home: bytes) -> bytes:
@@ -122,7 +134,7 @@ def dormant_dangers(
         why = why_dangerous(account, accounts, places)
         if why is None or (account.uid == 0 and normal(account.home) == b"/root"):
             continue
-        kept = is_static(account) or account.name.startswith("systemd-") or account.name in declared
+        kept = is_static(account) or account.name.startswith(_SYSTEMD) or account.name in declared
         if kept and not everything:
             continue
         found.append(

@@ -20,16 +20,18 @@ class Exceptions:
     def excuse(self, rule: str, path: bytes | None, packages: Iterable[str | None]) -> bool:
         """Return whether a finding of ``rule`` is excused.
 
-        ``packages`` are who did it and whose it is; where the doer was not seen (None), every package of
-        the transaction may have been. An exception with paths excuses nothing that has no path.
+        ``packages`` are who did it and whose it is. Where the doer was not seen (None), any package of the
+        transaction may have been, so that an exception for some packages excuses it only where the
+        transaction has no others. An exception with paths excuses nothing that has no path.
         """
-        who = frozenset(name.partition(":")[0] for name in packages if name is not None) or self._packages
+        seen = frozenset(name.partition(":")[0] for name in packages if name is not None)
+        who = seen or self._packages
         chosen = self._chosen.get((rule, who))
         if chosen is None:
             chosen = self._chosen[rule, who] = tuple(
                 one
                 for one in self._valid
-                if (not one.packages or not one.packages.isdisjoint(who))
+                if (not one.packages or (seen & one.packages if seen else who <= one.packages))
                 and (not one.rules or rule in one.rules)
             )
         return any(
