@@ -6,11 +6,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from change_sets import DONE, PURGE, gone
+from change_sets import DONE, PURGE, UPGRADE, gone
 
 from aptguard.changes.model import Change
 from aptguard.guard.both_answers import Trial, with_both_answers
-from aptguard.policy.answers import OtherRun, other_answer, to_be_tried, with_other_run
+from aptguard.policy.answers import OtherRun, other_answers, to_be_tried, with_other_run
 from aptguard.policy.facts import Facts
 from aptguard.policy.finding import Finding, Judgement, Severity, Verdict
 from aptguard.rehearsal.model import Question, RehearsalResult, Unknown
@@ -70,8 +70,15 @@ def test_only_questions_that_may_decide_over_data_of_leaving_packages_are_tried(
     unrelated = replace(quiet, name="toy/restart", text="Restart now?")
     asked_unrelated = replace(unrelated, name="toy/other", asked=True)
     stays = replace(QUESTION, package="elsewhere")
-    tried, left = to_be_tried((unrelated, stays, quiet, asked_unrelated), PURGE)
-    assert tried == (asked_unrelated, quiet) and left == ()
+    quiet_stays = replace(stays, asked=False)
+    tried, left = to_be_tried((unrelated, quiet_stays, quiet, asked_unrelated, stays), PURGE)
+    assert tried == (asked_unrelated, stays, quiet) and left == ()
+
+
+def test_a_question_that_a_script_of_an_upgraded_package_will_ask_is_tried() -> None:
+    asked = replace(QUESTION, script="prerm", name="toy/clean", text="Clean up?")
+    assert to_be_tried((asked,), UPGRADE) == ((asked,), ())
+    assert to_be_tried((replace(QUESTION, asked=False),), UPGRADE) == ((), ())
 
 
 def test_more_questions_than_are_tried_are_unknown_where_they_will_be_asked() -> None:
@@ -83,16 +90,82 @@ def test_more_questions_than_are_tried_are_unknown_where_they_will_be_asked() ->
         return trial(KEPT)
 
     judged = with_both_answers(trial(KEPT, questions=many), tried).judgement
-    assert len(asked_for) == 3 and judged.verdict is Verdict.UNKNOWN
+    assert [len(answers) for answers in asked_for] == [1, 1, 1, 5] and judged.verdict is Verdict.UNKNOWN
     assert [unknown.what for unknown in judged.unknowns] == [
         "the answer to toy/purge3",
         "the answer to toy/purge4",
+        "the answers to toy/purge0, toy/purge1, toy/purge2, toy/purge3, toy/purge4",
     ]
 
 
+SURE = replace(QUESTION, name="toy/sure", answer=True, text="Keep it?")
+
+
+def test_what_only_two_answers_together_delete_is_found() -> None:
+    asked_for: list[dict[bytes, bytes]] = []
+
+    def tried(answers: dict[bytes, bytes]) -> Trial:
+        asked_for.append(answers)
+        if answers == {b"toy/purge_data": b"true", b"toy/sure": b"false"}:
+            return trial(LOST, gone("/var/lib/toy/data"))
+        return trial(KEPT)
+
+    done = with_both_answers(trial(KEPT, questions=(QUESTION, SURE)), tried)
+    assert [len(answers) for answers in asked_for] == [1, 1, 2]
+    assert done.judgement.verdict is Verdict.BLOCK and done.judgement.unknowns == ()
+    (finding,) = done.judgement.findings
+    assert finding.reason == (
+        "If 'Remove the data?' is answered with yes and 'Keep it?' is answered with no: Somebody's data."
+    )
+    assert "/var/lib/toy/data" in done.result.notes[-1]
+
+
+def test_two_questions_of_which_nothing_hangs_on_any_answer_are_allowed() -> None:
+    done = with_both_answers(trial(KEPT, questions=(QUESTION, SURE)), lambda _answers: trial(KEPT))
+    assert done.judgement == KEPT
+
+
+def test_combinations_of_three_answers_that_are_not_tried_are_never_allowed() -> None:
+    third = replace(QUESTION, name="toy/third")
+    done = with_both_answers(trial(KEPT, questions=(QUESTION, SURE, third)), lambda _answers: trial(KEPT))
+    assert done.judgement.verdict is Verdict.UNKNOWN
+    (unknown,) = done.judgement.unknowns
+    assert unknown.what == "the answers to toy/purge_data, toy/sure, toy/third"
+
+
+def test_an_answer_that_is_known_is_combined_with_no_other() -> None:
+    asked_for: list[dict[bytes, bytes]] = []
+
+    def tried(answers: dict[bytes, bytes]) -> Trial:
+        asked_for.append(answers)
+        return trial(KEPT)
+
+    with_both_answers(trial(KEPT, questions=(QUESTION, replace(QUESTION, name="x/drop", asked=False))), tried)
+    assert [len(answers) for answers in asked_for] == [1, 1]
+
+
+@pytest.mark.parametrize(("before", "after"), [(KEPT, Verdict.UNKNOWN), (LOST, Verdict.BLOCK)])
+def test_answers_together_that_cannot_be_rehearsed_make_nothing_better(
+    before: Judgement, after: Verdict
+) -> None:
+    unfinished = Judgement(Verdict.UNKNOWN, (), (Unknown("the rehearsal", "it was cut off"),))
+
+    def tried(answers: dict[bytes, bytes]) -> Trial:
+        return trial(unfinished if len(answers) == 2 else KEPT)
+
+    def failing(answers: dict[bytes, bytes]) -> Trial:
+        if len(answers) == 2:
+            raise ValueError("it broke")
+        return trial(KEPT)
+
+    for way in (tried, failing):
+        done = with_both_answers(trial(before, questions=(QUESTION, SURE)), way)
+        assert done.judgement.verdict is after and len(done.judgement.unknowns) == 1
+
+
 def test_the_other_answer_is_the_other_answer() -> None:
-    assert other_answer(QUESTION) == {b"toy/purge_data": b"true"}
-    assert other_answer(replace(QUESTION, answer=True)) == {b"toy/purge_data": b"false"}
+    assert other_answers([QUESTION]) == {b"toy/purge_data": b"true"}
+    assert other_answers([replace(QUESTION, answer=True)]) == {b"toy/purge_data": b"false"}
 
 
 @pytest.mark.parametrize("deletes_by_itself", [True, False])
