@@ -59,7 +59,7 @@ INCIDENTS = (
         install(_toy("steam-libs", Conflicts=KERNEL)),
         installed=(Toy(KERNEL, files={f"/usr/share/doc/{KERNEL}/README": "x\n"}),),
         present=(_toy("steam-libs", Conflicts=KERNEL),),
-        told=(Told("protected-package", package=KERNEL),),
+        told=(Told("protected-package", package=KERNEL), Told("kernel", package=KERNEL)),
     ),
     Incident(
         "a part of the secure shell removes the server by which the administrator is here",

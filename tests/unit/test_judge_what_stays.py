@@ -71,6 +71,30 @@ def test_a_role_can_be_one_that_must_stay_even_if_somebody_names_its_holder() ->
         assert (rules(judgement), judgement.verdict) == (expected, Verdict.ALLOW)
 
 
+def test_each_role_that_a_package_takes_along_is_told() -> None:
+    backup = Role("backup", ("our-*",), "It holds our backups.", severity=Severity.WARN)
+    restore = replace(backup, name="restore", severity=Severity.BLOCK)
+    policy = replace(default_policy(), roles=(backup, restore))
+    plan = asked("apt-get install game", ("game", Action.INSTALL), ("our-backup", Action.REMOVE))
+    found = judged(plan, (), installed("our-backup"), policy).findings
+    assert {(one.rule, one.severity) for one in found} == {
+        ("backup", Severity.WARN),
+        ("restore", Severity.BLOCK),
+    }
+
+
+@pytest.mark.parametrize("severity", list(Severity))
+def test_a_role_is_lost_with_a_protected_package_whatever_that_is_set_to(severity: Severity) -> None:
+    shipped = default_policy()
+    check = replace(shipped.checks["protected-package"], severity=severity)
+    policy = replace(shipped, checks={**shipped.checks, "protected-package": check})
+    vital = PackageFacts("systemd-sysv", "amd64", "installed", "1", important=True)
+    plan = asked("apt-get install game", ("game", Action.INSTALL), ("systemd-sysv", Action.REMOVE))
+    judgement = judged(plan, (), facts(packages={"systemd-sysv": vital}), policy)
+    expected = {"init"} if severity is Severity.IGNORE else {"init", "protected-package"}
+    assert (rules(judgement), judgement.verdict) == (expected, Verdict.BLOCK)
+
+
 def test_a_role_may_go_with_the_package_that_somebody_named() -> None:
     for command in (
         "apt-get remove openssh-server",

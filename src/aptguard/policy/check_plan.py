@@ -32,11 +32,10 @@ def plan_findings(transaction: Transaction, facts: Facts, policy: Policy) -> Ite
         if item.package in stays:
             continue
         why = _why(item, package, facts)
-        role = None if why else _lost_role(item, package, facts, policy, asked)
-        if role is not None:
-            yield _gone(item, role.name, role.severity, role.origin, _role_sentence(role, item, asked))
-        elif why is not None:
+        if why is not None:
             yield _gone(item, setting.name, setting.severity, setting.origin, f"{why}.")
+        for role in _lost_roles(item, package, facts, policy, asked):
+            yield _gone(item, role.name, role.severity, role.origin, _role_sentence(role, item, asked))
     yield from _mass_removal(transaction, facts, policy, asked)
 
 
@@ -56,13 +55,13 @@ def _done(item: Item) -> str:
     return "purged" if item.action is Action.PURGE else "removed"
 
 
-def _lost_role(
+def _lost_roles(
     item: Item, package: PackageFacts | None, facts: Facts, policy: Policy, asked: AskedFor
-) -> Role | None:
-    """Return the gravest role that nobody holds any more when ``item`` is gone, and that had to stay."""
+) -> list[Role]:
+    """Return the roles that nobody holds any more when ``item`` is gone, and that had to stay."""
     if package is None or package.status == "config-files":
-        return None
-    lost = [
+        return []
+    return [
         role
         for role in policy.roles
         if role.severity is not Severity.IGNORE
@@ -70,7 +69,6 @@ def _lost_role(
         and not facts.role_holders.get(role.name)
         and (role.even_if_asked or not asked.names(item.package))
     ]
-    return min(lost, key=lambda role: role.severity is not Severity.BLOCK, default=None)
 
 
 def _role_sentence(role: Role, item: Item, asked: AskedFor) -> str:
