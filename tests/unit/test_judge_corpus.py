@@ -81,10 +81,29 @@ def test_the_text_files_of_the_node_exporter_may_go_with_it_but_no_measurements(
     for name, expected in (
         ("node-exporter/aptguard.prom", set()),
         ("metrics2/01H", {"databases"}),
+        ("data/01H/index", {"databases"}),
+        ("longterm/wal/00000001", {"databases"}),
+        ("longterm/chunks_head/000001", {"databases"}),
         ("alertmanager/silences", {"databases"}),
     ):
         change = gone(f"/var/lib/prometheus/{name}", by="prometheus-node-exporter")
         assert rules(judged(purge, [change], known)) == expected
+
+
+def test_the_text_files_of_the_node_exporter_are_not_everybodys() -> None:
+    place = {b"/var/lib/prometheus/node-exporter": ("prometheus-node-exporter",)}
+    for package, name, expected in (
+        ("toy", "mine.prom", {"unowned-file"}),
+        ("toy", "aptguard.prom", {"unowned-file"}),
+        ("aptguard", "mine.prom", {"unowned-file"}),
+        ("aptguard", "aptguard.prom", set()),
+    ):
+        known = facts(
+            packages={package: PackageFacts(package, "amd64", "installed", "1")}, directory_owners=place
+        )
+        deed = gone(f"/var/lib/prometheus/node-exporter/{name}", by=package)
+        for action in (Action.PURGE, Action.REMOVE):
+            assert rules(judged(transaction((package, action)), [deed], known)) == expected
 
 
 def test_tor_may_take_its_state_along_but_no_keys_of_onion_services() -> None:
@@ -95,5 +114,14 @@ def test_tor_may_take_its_state_along_but_no_keys_of_onion_services() -> None:
         ("cached-microdescs", set()),
         ("keys/ed25519_master_id_secret_key", {"private-keys"}),
         ("shop/hs_ed25519_secret_key", {"private-keys"}),
+        ("hs_ed25519_secret_key", {"private-keys"}),
+        ("services/shop/hs_ed25519_secret_key", {"private-keys"}),
+        ("services/shop/private_key", {"private-keys"}),
+        ("services/shop/client_keys", {"private-keys"}),
+        ("services/shop/authorized_clients/alice.auth", {"private-keys"}),
+        ("onion_auth/shop.auth_private", {"private-keys"}),
+        ("pt_state/obfs4_state.json", {"private-keys"}),
+        ("cached-certs", set()),
+        ("lock", set()),
     ):
         assert rules(judged(purge, [gone(f"/var/lib/tor/{name}", by="tor")], known)) == expected
