@@ -21,12 +21,21 @@ db_get toy/purge_data
 if [ "$RET" = true ]; then rm -rf {data}; fi
 db_purge
 """
+_PRERM = """
+[ "$1" = remove ] || exit 0
+. /usr/share/debconf/confmodule
+db_input high toy/purge_data || true
+db_go || true
+"""
 # postgresql-15 sets its answer before it asks; mariadb-server only asks; slapd has asked long ago.
 BEFORE = {
     "sets and asks": "db_set toy/purge_data true; db_input high toy/purge_data || true; db_go || true",
     "asks": "db_input high toy/purge_data || true; db_go || true",
     "asks in a low voice": "db_input low toy/purge_data || true; db_go || true",
     "reads": "",
+    "asks in prerm": "",
+    "asks in both": "db_input high toy/purge_data && exit 1; db_go || true",
+    "deletes only who was asked": "db_input high toy/purge_data || exit 0; db_go || true",
     "decides": "db_set toy/purge_data true",
 }
 
@@ -35,13 +44,16 @@ def asking_deb(
     directory: str | os.PathLike[str], manner: str, *, default: bool, data: str = "/var/lib/toy"
 ) -> str:
     """Build ``toy``, whose postrm deletes the directory ``data`` or not; ``manner`` is a key of BEFORE."""
+    scripts = {
+        "postinst": ". /usr/share/debconf/confmodule",
+        "postrm": _POSTRM.format(before=BEFORE[manner], data=data),
+    }
+    if manner in {"asks in prerm", "asks in both"}:
+        scripts["prerm"] = _PRERM
     return build_deb(
         directory,
         "toy",
-        scripts={
-            "postinst": ". /usr/share/debconf/confmodule",
-            "postrm": _POSTRM.format(before=BEFORE[manner], data=data),
-        },
+        scripts=scripts,
         control_files={"templates": _TEMPLATES.format(default=str(default).lower())},
         depends="debconf",
     )

@@ -54,10 +54,6 @@ def test_a_question_is_told_once_and_asked_if_it_was_so_once() -> None:
     "data",
     [
         b"",
-        b"\0\xff\n\t\t\n",
-        line("toy/x", "true", "2", "toy", "postrm", "x"),
-        line("toy/x", "true", "1", "toy", "postrm"),
-        line("toy/x%0Aevil/y", "true", "1", "toy", "postrm", "x"),
         line("toy/x", "true", "1", "toy", "postinst", "it takes nothing away"),
     ],
 )
