@@ -256,6 +256,26 @@ WITNESSED = (
 )
 
 ANSWERED = (
+    # /dev is the one overlay on which device nodes can be opened; /srv/node is one of the machine's.
+    Route(
+        "bring a device node of the machine into /dev",
+        "ok, path = False, '/dev/' + sys.argv[1]\n"
+        "for act in (os.rename, os.link, os.symlink):\n"
+        "    try: act('/srv/node', path); os.close(os.open(path, os.O_RDONLY)); ok = True\n"
+        "    except OSError: pass\n"
+        "    try: os.unlink(path)\n"
+        "    except OSError: pass\n"
+        "answer(ok)",
+    ),
+    Route(
+        "make another device out of a node in /dev",
+        "ok, path = False, '/dev/' + sys.argv[1]\n"
+        "for kind in (0o20600, 0o60600):\n"
+        "    for device in (os.makedev(1, 11), os.makedev(7, 0), os.makedev(0, 0), os.stat('/dev/null').st_rdev):\n"
+        "        try: os.mknod(path, kind, device); ok = True; os.unlink(path)\n"
+        "        except OSError: pass\n"
+        "answer(ok)",
+    ),
     Route(
         "take a descriptor out of a process", "answer(call(438, os.pidfd_open(os.getppid()), 0, 0)[0] >= 0)"
     ),

@@ -21,6 +21,7 @@ from typing import Any
 _OS = [
     "open",
     "mkdir",
+    "mknod",
     "chdir",
     "chmod",
     "chown",

@@ -112,7 +112,7 @@ def test_a_script_that_waits_for_ever_is_cut_off(machine: Machine) -> None:
     assert cut_off(result, "not done after 1 seconds")
 
 
-@pytest.mark.parametrize("place", ["/srv/data", "/var/tmp", "/dev/shm"])
+@pytest.mark.parametrize("place", ["/srv/data", "/var/tmp", "/dev", "/dev/shm"])
 def test_a_script_that_fills_the_room_is_unknown(machine: Machine, place: str) -> None:
     result = machine.rehearse_shell(
         f"cat /dev/zero >{place}/big; exit 0", replace(LIMITS, upper_bytes=8 << 20, seconds=20)

@@ -43,7 +43,7 @@ _NOT_NEEDED = {
     "_files_among lstat": "taken for a directory; when it is none, opening it as one fails and is named",
     "_place lstat": "the next place is tried",
     "mount_overlay mount": "it is tried with fewer options, and what that changes is named",
-    "mount_dev mount": "message queues are missing from some kernels",
+    "mount_inside_dev mount": "message queues are missing from some kernels",
     "_look lstat": "our own stand-in is then shown as a change",
     "_raise_loopback ioctl": "named in a note; a container may have no right to it",
     "_without_core_dumps setrlimit": "named in a note: a crash may be seen outside",

@@ -132,7 +132,7 @@ def test_what_other_scripts_read_leaves_room_for_the_question_that_decides(
     [
         "head -c 2000000 /dev/zero >>/dev/.rehearsal/questions",
         "rm /dev/.rehearsal/questions",
-        "head -c 9000000 /dev/zero >/dev/full-now",
+        "head -c 9000000 /dev/zero >/dev/.rehearsal/full-now",
     ],
     ids=["too long", "gone", "no room"],
 )

@@ -13,13 +13,19 @@ from rehearsal.machine import LIMITS, Machine
 
 
 def rehearse_purge(
-    machine: Machine, directory: Path, postrm: str, *, limits: Limits = LIMITS
+    machine: Machine,
+    directory: Path,
+    postrm: str,
+    *,
+    limits: Limits = LIMITS,
+    stop_patterns: tuple[bytes, ...] = (),
 ) -> RehearsalResult:
     """Install a package whose ``postrm purge`` runs ``postrm``, and rehearse its purge with real dpkg."""
     script = f'case "$1" in\npurge)\n{postrm}\n;;\nesac'
     machine.install(build_deb(directory / "debs", "toy", scripts={"postrm": script}))
     item = Item("toy", "all", Action.PURGE, old_version="1.0")
-    return machine.rehearse(*steps(Transaction("apt-get", (item,)), triggers=False), limits=limits)
+    calls = steps(Transaction("apt-get", (item,)), triggers=False)
+    return machine.rehearse(*calls, limits=limits, stop_patterns=stop_patterns)
 
 
 def deleted_by_script(result: RehearsalResult) -> set[bytes]:

@@ -170,6 +170,14 @@ def test_what_is_bound_though_its_own_name_is_gone_is_no_part_of_another_mount()
     assert reachable_names(b"/mnt/x", b"/mnt", found) == (b"/mnt/x",)
 
 
+def test_a_dev_that_is_no_mount_of_its_own_has_the_names_of_the_file_system_it_lies_on() -> None:
+    assert reachable_names(b"/dev/null", b"/dev", mounts()) == (b"/dev/null",)
+    jail = mounts(b"30 27 254:0 /dev /srv/jail/dev rw - ext4 /dev/vda rw")
+    assert reachable_names(b"/dev/null", b"/dev", jail) == (b"/dev/null", b"/srv/jail/dev/null")
+    own = mounts(b"30 27 0:6 / /dev rw - devtmpfs d rw", b"31 27 0:6 / /srv/jail/dev rw - devtmpfs d rw")
+    assert reachable_names(b"/dev/null", b"/dev", own) == (b"/dev/null", b"/srv/jail/dev/null")
+
+
 def test_a_view_of_the_systems_own_directories_gives_a_change_no_name_to_be_judged_by() -> None:
     jail = mounts(b"30 27 254:0 /var /home/anna/v rw - ext4 /dev/vda rw")
     assert reachable_names(b"/var/lib/dpkg/status", b"/", jail) == (b"/var/lib/dpkg/status",)

@@ -174,15 +174,16 @@ def _base_of(mount: Mount, covered: list[Mount]) -> Mount | None:
 
 
 def reachable_names(path: bytes, layer: bytes, mounts: tuple[Mount, ...]) -> tuple[bytes, ...]:
-    """Return the absolute paths that lead to what the mount at ``layer`` shows at ``path``.
+    """Return the absolute paths that lead to what stands at ``path`` in the overlay at ``layer``.
 
-    ``path`` itself is the first where it leads there, and not to another file system that is mounted in
-    between. ``mounts`` are the visible ones, parents first. A directory mounted in two places is one
-    directory: what is deleted at one name is gone at the other. Names through a mere view of the system's own
-    directories are left out (aptguard.rehearsal.views).
+    ``layer`` is a mount point, or /dev where the machine has not mounted anything there. ``path`` itself is
+    the first where it leads there, and not to another file system that is mounted in between. ``mounts`` are
+    the visible ones, parents first. A directory mounted in two places is one directory: what is deleted at
+    one name is gone at the other. Names through a mere view of the system's own directories are left out
+    (aptguard.rehearsal.views).
     """
-    home = next(mount for mount in mounts if mount.point == layer)
-    inside = path[len(layer.rstrip(b"/")) :].strip(b"/")
+    home = [mount for mount in mounts if is_below(layer, mount.point)][-1]
+    inside = path[len(home.point.rstrip(b"/")) :].strip(b"/")
     physical = (home.root.rstrip(b"/") + b"/" + inside).rstrip(b"/") or b"/"
     names: list[tuple[bytes, Mount]] = []
     for mount in mounts:

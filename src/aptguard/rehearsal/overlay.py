@@ -9,6 +9,7 @@ import fcntl
 import os
 import stat
 import struct
+from dataclasses import dataclass
 
 from aptguard.changes.compare import APPEND, IMMUTABLE
 from aptguard.changes.syscalls import inode_attributes
@@ -26,7 +27,18 @@ WITHOUT_INDEX, WORST = 1, 2
 _FS_IOC_SETFLAGS = linux.ioctl_number(ord("f"), 2, struct.calcsize("l"))  # linux/fs.h; flags as in statx(2)
 
 
-def mount_overlay(home: bytes, lower: int, *, read_only: bool) -> tuple[int, str]:
+@dataclass(slots=True)
+class LayerPlace:
+    """One overlay: where it stands, its upper directory in the workspace, a descriptor of its lower."""
+
+    point: bytes
+    upper: bytes
+    lower: int
+
+
+def mount_overlay(
+    home: bytes, lower: int, *, read_only: bool, flags: int = linux.MS_NODEV
+) -> tuple[int, str]:
     """Mount an overlay over the directory ``lower``, in the new directory ``home``: upper, work and merged.
 
     Returns the place of the options that were taken (0 to WORST) and why the better ones were refused.
@@ -36,7 +48,8 @@ def mount_overlay(home: bytes, lower: int, *, read_only: bool) -> tuple[int, str
         os.mkdir(directory, 0o700)
     _copy_attributes(lower, home + b"/upper")
     where = b"lowerdir=/proc/self/fd/%d,upperdir=%s/upper,workdir=%s/work," % (lower, home, home)
-    flags = linux.MS_NODEV | (linux.MS_RDONLY if read_only else 0)
+    if read_only:
+        flags |= linux.MS_RDONLY
     refusals: list[OSError] = []
     for place, options in enumerate(_OPTIONS):
         try:

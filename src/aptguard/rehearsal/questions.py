@@ -14,8 +14,8 @@ import os
 import re
 from collections.abc import Mapping
 
+from aptguard.rehearsal.devices import PRIVATE
 from aptguard.rehearsal.model import Question
-from aptguard.rehearsal.own_trees import PRIVATE
 from aptguard.rehearsal.recorders import ORIGINALS, Placed, replace_file
 
 _MODULE = b"/usr/share/perl5/Debconf/ConfModule.pm"

@@ -16,8 +16,8 @@ import stat
 from dataclasses import dataclass, replace
 
 from aptguard.rehearsal import linux
+from aptguard.rehearsal.devices import PRIVATE
 from aptguard.rehearsal.model import Effect
-from aptguard.rehearsal.own_trees import PRIVATE
 from aptguard.shown import shown
 
 _CALLS = PRIVATE + b"/calls"

@@ -16,26 +16,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from aptguard.rehearsal import linux, tripwire
+from aptguard.rehearsal.devices import (
+    Devices,
+    NoDeviceNodesError,
+    bind_dev,
+    mount_inside_dev,
+    overlay_dev,
+)
 from aptguard.rehearsal.model import Limits, Unknown
 from aptguard.rehearsal.mount_plan import Cover, MountPlan, Planned, plan_mounts, why_uncovered
 from aptguard.rehearsal.mountinfo import Mount, is_below, read_mountinfo, visible_mounts
-from aptguard.rehearsal.overlay import WITHOUT_INDEX, WORST, for_comparison, mount_overlay
-from aptguard.rehearsal.own_trees import Devices, mount_dev, mount_proc, mount_sys
+from aptguard.rehearsal.overlay import (
+    WITHOUT_INDEX,
+    WORST,
+    LayerPlace,
+    for_comparison,
+    mount_overlay,
+)
+from aptguard.rehearsal.own_trees import mount_proc, mount_sys
 from aptguard.rehearsal.small_copy import TooMuchToCopy, copy_file, copy_tree
 from aptguard.rehearsal.workspace import make_workspace
 from aptguard.shown import shown
 
 # File systems that hold files and directories only.
 _ONLY_FILES = frozenset({b"vfat", b"msdos", b"exfat"})
-
-
-@dataclass(slots=True)
-class LayerPlace:
-    """One overlay: where it stands, its upper directory in the workspace, a descriptor of its lower."""
-
-    point: bytes
-    upper: bytes
-    lower: int
 
 
 @dataclass(slots=True)
@@ -77,7 +81,8 @@ def build_root_tree(limits: Limits, silent: Mapping[bytes, str], disk: int | Non
     _lay_tripwires(tree)
     mount_proc(b"root/proc", devices, limits)
     mount_sys(b"root/sys")
-    mount_dev(b"root/dev", devices, limits)
+    _place_devices(tree, devices)
+    mount_inside_dev(b"root/dev", limits)
     devices.close()
     return tree
 
@@ -211,6 +216,14 @@ def _overlay(tree: RootTree, number: int, planned: Planned, lower: int, original
     if not planned.read_only:
         tree.layers.append(LayerPlace(planned.point, home + b"/upper", original))
     return home + b"/merged"
+
+
+def _place_devices(tree: RootTree, devices: Devices) -> None:
+    try:
+        tree.layers.append(overlay_dev(b"root/dev", devices))
+    except NoDeviceNodesError as error:
+        tree.notes.append(f"changes in /dev are not seen, for it has no device nodes of its own: {error}")
+        bind_dev(b"root/dev", devices)
 
 
 def _lay_tripwires(tree: RootTree) -> None:

@@ -182,6 +182,7 @@ def _close_all_but(*kept: int) -> None:
         first = fd + 1
     linux.close_range(first)
     null = os.open(b"/dev/null", os.O_RDWR)
+    os.set_inheritable(null, True)  # it is the standard input of the calls: /dev/null may be gone by then
     for fd in range(3):
         if fd != null and fd not in kept:
             os.dup2(null, fd)
@@ -263,9 +264,7 @@ def _become(request: RehearsalRequest, step: Step, output: int, status: int) -> 
         source = os.memfd_create("stdin")
         os.write(source, step.stdin)
         os.lseek(source, 0, os.SEEK_SET)
-    else:
-        source = os.open(b"/dev/null", os.O_RDONLY)
-    os.dup2(source, 0)
+        os.dup2(source, 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.dup2(status, _STATUS_FD)
