@@ -28,9 +28,9 @@ _READ_ONLY = re.compile(
     re.MULTILINE,
 )
 _SLASHES = re.compile(rb"/+")
-# The nodes of /dev are mounted in the rehearsal one by one, so that nothing can be deleted there.
+# Where the rehearsal has no device nodes of its own they are mounts, and no deletion is seen but this way.
 _DEVICE = re.compile(
-    rb"^(?:\S*/)?rm: cannot remove (?:'|\xe2\x80\x98)(/dev/[^'\n]*?)(?:'|\xe2\x80\x99)"
+    rb"^(?:\S*/)?rm: cannot remove (?:'|\xe2\x80\x98)(/dev/(?!\.rehearsal)[^'\n]*?)(?:'|\xe2\x80\x99)"
     rb": Device or resource busy",
     re.MULTILINE,
 )
