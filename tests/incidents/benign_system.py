@@ -54,6 +54,15 @@ SYSUSERS = _toy(
     {"/usr/lib/sysusers.d/tidy-sys.conf": 'u tidysys - "without a home"\nm tidysys adm\n'},
     postinst="systemd-sysusers tidy-sys.conf",
 )
+DEVICE = _toy(
+    "tidy-device",
+    postinst="chmod 666 /dev/null; mkdir -p /dev/tidy-device; echo x > /dev/tidy-device/state; "
+    "[ -e /dev/tidy-node ] || mknod /dev/tidy-node c 240 0 > /dev/null 2>&1 || true",
+    postrm=_on(
+        "purge",
+        "LOGFILE=/dev/null; echo removing > $LOGFILE; rm -rf /dev/tidy-device; mkdir -p /dev/tidy-past",
+    ),
+)
 LOCALLY = _toy(
     "pylocal",
     postinst="mkdir -p /usr/local/lib/python3.11/dist-packages",
@@ -225,5 +234,19 @@ INCIDENTS = (
         ),
         gone=("/usr/share/grub-pc/README",),
         made=("/usr/share/ge/README",),
+    ),
+    harmless(
+        "a package makes a directory and a node of its own in /dev",
+        install(DEVICE),
+        present=(DEVICE,),
+        made=("/dev/tidy-device/state",),
+    ),
+    harmless(
+        "a purge writes to the null device and clears up what it has in /dev",
+        purge("tidy-device"),
+        installed=(DEVICE,),
+        kept=("/dev/null",),
+        gone=("/dev/tidy-device/state",),
+        made=("/dev/tidy-past",),
     ),
 )

@@ -70,8 +70,37 @@ INCIDENTS = (
         "I5 netdata-dev-null",
         install(NETDATA),
         present=(NETDATA,),
-        told=(Told("attempt", path="/dev/null"),),
+        told=(Told("device-nodes", path="/dev/null", script="postinst configure"),),
         kept=("/dev/null",),
+    ),
+    Incident(
+        "the purge deletes its log file, which is the null device, and nobody hears what rm says",
+        "I5 netdata-dev-null",
+        purge("quiet-log"),
+        installed=(
+            _toy(
+                "quiet-log",
+                postrm=_on("purge", 'LOGFILE=/dev/null; rm -f "$LOGFILE" 2> /dev/null || true'),
+            ),
+        ),
+        told=(Told("device-nodes", path="/dev/null", script="postrm purge"),),
+        kept=("/dev/null",),
+    ),
+    Incident(
+        "the removal closes its log file to others, and puts another in the place of a device",
+        "I5 netdata-dev-null",
+        remove("closed-log"),
+        installed=(
+            _toy(
+                "closed-log",
+                prerm="chmod 600 /dev/null 2> /dev/null; : > /tmp/closed; mv -f /tmp/closed /dev/full",
+            ),
+        ),
+        told=(
+            Told("device-nodes", path="/dev/null", script="prerm remove"),
+            Told("device-nodes", path="/dev/full", script="prerm remove"),
+        ),
+        kept=("/dev/null", "/dev/full"),
     ),
     Incident(
         "a script adds a job that will run every day",
