@@ -9,8 +9,8 @@ the result says so. Sources: Documentation/admin-guide/cgroup-v2.rst; https://sy
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import select
 import time
 
 from aptguard.rehearsal.bounds import TASKS_PER_PROCESS
@@ -100,9 +100,7 @@ class ControlGroup:
         with contextlib.suppress(OSError):  # Linux 5.14; before it they have ended with the helper
             _write(directory + b"/cgroup.kill", b"1")
         with contextlib.suppress(OSError):
-            _wait_until_empty(directory + b"/cgroup.events")
-        with contextlib.suppress(OSError):
-            os.rmdir(directory)
+            _remove_when_empty(directory)
 
 
 def delegated_group() -> bytes | None:
@@ -174,15 +172,21 @@ def _remove_what_others_left(base: bytes) -> None:
                     os.rmdir(base + b"/" + name)
 
 
-def _wait_until_empty(events: bytes) -> None:
+def _remove_when_empty(directory: bytes) -> None:
+    """Remove the group once its processes have ended; raises OSError if they have not in time.
+
+    "Not populated" is not yet removable: a process that is just being forked or moved makes rmdir(2) fail
+    with EBUSY for a moment longer.
+    """
     deadline = time.monotonic() + _LAST_SECONDS
-    with open(events, "rb") as file:
-        poller = select.poll()
-        poller.register(file, select.POLLPRI)
-        while _count(events, b"populated"):
-            if time.monotonic() > deadline:
-                return
-            poller.poll(50)
+    while True:
+        try:
+            os.rmdir(directory)
+            return
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.002)
 
 
 def _count(path: bytes, key: bytes) -> int | None:
