@@ -23,7 +23,9 @@ pytestmark = pytest.mark.needs_root
 _CALLER = """
 import os, sys, json
 sys.path[:0] = json.loads(sys.argv[1])
-with open(sys.argv[2] + "/cgroup.procs", "w") as file: file.write(str(os.getpid()))
+# A group whose children have controllers takes no process itself: systemd would not start a unit there either.
+group = sys.argv[2] + "/guard" if os.path.exists(sys.argv[2] + "/guard") else sys.argv[2]
+with open(group + "/cgroup.procs", "w") as file: file.write(str(os.getpid()))
 from dataclasses import replace
 from rehearsal.machine import shell, ENVIRONMENT, LIMITS
 from aptguard.rehearsal import control_group

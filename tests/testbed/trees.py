@@ -115,9 +115,9 @@ def _bootstrapped(version: str, packages: tuple[str, ...]) -> str:
     if version not in CODENAMES:
         raise ValueError(f"Debian {version} is not among those tested ({', '.join(CODENAMES)})")
     packages = tuple(sorted(set(packages)))
-    text, suffix = apt_sources(version)
 
     def make(directory: str) -> None:
+        text, suffix = apt_sources(version)
         sources = os.path.join(cache.cache_directory("sources"), f"debian-{version}.{suffix}")
         with open(sources, "w", encoding="utf-8") as file:
             file.write(text)
