@@ -32,9 +32,9 @@ TEST_PACKAGES := $(BUILD_PACKAGES) $(RUNTIME_PACKAGES) python3-pytest python3-py
 SHELL_SCRIPTS = $(shell grep -rlIE '^#! ?/bin/(ba|da)?sh' .ci debian docs hooks tests --exclude-dir=aptguard) \
 	src/aptguard/cli/completions/bash/aptguard
 
-# A file's tests stay together, as they share the machines they have booted. One that fails is tried again,
+# Tests that share a booted machine stay together (tests/conftest.py). One that fails is tried again,
 # and said to have been (R): a busy machine now and then keeps a guest's bus waiting too long.
-PYTEST_ARGUMENTS ?= -n 2 --dist loadfile --reruns 2 --reruns-delay 3 -rR
+PYTEST_ARGUMENTS ?= -n 2 --dist loadgroup --reruns 2 --reruns-delay 3 -rR
 
 APT_INSTALL := apt-get -q -y --no-install-recommends install
 
@@ -118,10 +118,10 @@ $(FUZZ_TOOLS)/made: Makefile
 	$(FUZZ_TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --retries 2 $(FUZZ_TOOL_VERSIONS) </dev/null
 	@touch $@
 
-# Half an hour: what `make test` does of the front ends and of aptguard's own life cycle in part only.
+# An hour: on both Debians what `make test` does on one of them, and all cases of the front ends and of aptguard's life.
 test-lifecycle: test-packages
-	APTGUARD_WHOLE=1 $(PYTHON) -m pytest -p no:cacheprovider $(PYTEST_ARGUMENTS) \
-	    tests/system/whole_life_cycle.py tests/system/test_front_ends.py </dev/null
+	APTGUARD_WHOLE=1 $(PYTHON) -m pytest -p no:cacheprovider $(PYTEST_ARGUMENTS) -m on_either_debian \
+	    tests/system/whole_life_cycle.py tests/system </dev/null
 
 # Minutes long, with some packages from Debian's archive.
 piuparts autopkgtest: test-packages

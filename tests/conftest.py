@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+import zlib
 from collections.abc import Generator
 from typing import Any
 
@@ -30,6 +32,9 @@ NEEDS = {"needs_root": features.missing_root, "needs_guest": features.missing_gu
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs_root: makes namespaces and overlays, as root")
     config.addinivalue_line("markers", "needs_guest: boots a throw-away Debian")
+    config.addinivalue_line(
+        "markers", "on_either_debian: says the same of both; runs on one, and on both with APTGUARD_WHOLE=1"
+    )
 
 
 def skip_for_missing(need: str) -> None:
@@ -40,22 +45,36 @@ def skip_for_missing(need: str) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # Each file stays on one worker: those that take longest begin first, or one works alone at the end.
-    longest = ("test_front_ends.py", "test_incidents.py", "test_nobody_is_locked_out.py")
+    # What takes longest begins first, or one worker is alone with it at the end.
+    longest = ("test_front_ends.py", "test_nobody_is_locked_out.py", "test_sample.py", "test_incidents.py")
     items.sort(key=lambda item: item.path.name not in longest)
     if not os.environ.get("APTGUARD_WHOLE"):
         items[:] = [item for item in items if not _is_for_the_whole_run(item)]
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_machine_of(item)))
+
+
+def _machine_of(item: pytest.Item) -> str:
+    """Return the same word for tests that share a machine: one worker runs them (--dist loadgroup)."""
+    version = _DEBIAN.search(item.name)
+    words = [item.path.stem, version[1] if version else ""]
+    # An incident has a machine of its own.
+    played = getattr(item, "callspec", None) and item.callspec.params.get("played")
+    words.append(f"{zlib.crc32(str(played).encode()):x}" if played else "")
+    return "-".join(filter(None, words))
+
+
+_DEBIAN = re.compile(r"-?debian(12|13)-?")
 
 
 def _is_for_the_whole_run(item: pytest.Item) -> bool:
-    """Whether the other Debian's run of the same test says enough, within the time that `make test` has."""
-    on_one_only = {
-        "test_front_ends.py": "harmless-debian13",
-        "test_killed_daemon.py": "debian12",
-        "test_its_own_life_cycle.py": "debian12",
-    }
-    part = on_one_only.get(item.path.name)
-    return part is not None and part in item.name
+    """Whether the run of the same case on the other Debian says enough, within the time of `make test`."""
+    version = _DEBIAN.search(item.name)
+    if version is None or not item.get_closest_marker("on_either_debian"):
+        return False
+    # By its name: another case more or less moves none to the other Debian.
+    other = zlib.crc32(_DEBIAN.sub("", item.name).encode()) % 2
+    return int(version[1]) != 12 + other
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.needs_root
 _CALLER = """
 import os, sys, json
 sys.path[:0] = json.loads(sys.argv[1])
-# A group whose children have controllers takes no process itself: systemd would not start a unit there either.
+# A group whose children have controllers takes no process itself.
 group = sys.argv[2] + "/guard" if os.path.exists(sys.argv[2] + "/guard") else sys.argv[2]
 with open(group + "/cgroup.procs", "w") as file: file.write(str(os.getpid()))
 from dataclasses import replace

@@ -2,8 +2,8 @@
 """There is no side door: each front end, told what it can be told, on a booted machine.
 
 The harmful twin of each case is blocked with nothing changed; the harmless one does what it is told. Of the
-further cases only harmful ones by those who are furthest from apt-get, and on one Debian; all of them with
-APTGUARD_WHOLE=1, as ``make test-lifecycle`` sets it.
+further cases only harmful ones by those who are furthest from apt-get; all of them with APTGUARD_WHOLE=1, as
+``make test-lifecycle`` sets it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from testbed.repository import publish
 from testbed.server import install_aptguard
 from testbed.trees import CODENAMES, guest_tree_with
 
-pytestmark = pytest.mark.needs_guest
+pytestmark = [pytest.mark.needs_guest, pytest.mark.on_either_debian]
 
 
 def due_cases() -> Iterator[object]:
@@ -35,7 +35,7 @@ def due_cases() -> Iterator[object]:
             yield pytest.param(version, case, id=f"{case.name}-debian{version}")
         for case in more_cases():
             far = case.name.startswith(("aptitude", "python-apt")) and case.afterwards is None
-            if whole or (far and version == "12"):
+            if whole or far:
                 yield pytest.param(version, case, id=f"{case.name}-debian{version}")
 
 

@@ -17,7 +17,7 @@ from testbed.guest import Completed, Guest
 from testbed.repository import publish
 from testbed.server import install_aptguard
 
-pytestmark = pytest.mark.needs_guest
+pytestmark = [pytest.mark.needs_guest, pytest.mark.on_either_debian]
 
 LARGE = 24 << 20  # bytes
 

@@ -18,7 +18,7 @@ from testbed.guest import Guest
 from testbed.server import install_aptguard
 from testbed.trees import guest_tree_with
 
-pytestmark = pytest.mark.needs_guest
+pytestmark = [pytest.mark.needs_guest, pytest.mark.on_either_debian]
 
 # By front end, in the order of DEEDS.
 LIVES = {

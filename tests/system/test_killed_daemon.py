@@ -12,7 +12,7 @@ from packages.builder import build_deb
 from testbed.guest import Guest
 from testbed.server import install_aptguard
 
-pytestmark = pytest.mark.needs_guest
+pytestmark = [pytest.mark.needs_guest, pytest.mark.on_either_debian]
 
 HEIRS = 6
 # Each request has its own moment at which the daemon is killed, at random within the time that the one before

@@ -17,7 +17,7 @@ from testbed.guest import Completed, Guest
 from testbed.repository import publish
 from testbed.server import install_aptguard
 
-pytestmark = pytest.mark.needs_guest
+pytestmark = [pytest.mark.needs_guest, pytest.mark.on_either_debian]
 
 # A removal that takes long as long as a file is there; its sleep is known by its odd number.
 SLOW = '[ "$1" != remove ] || [ ! -e /root/slow ] || sleep 631 || [ ! -e /root/slow ]'

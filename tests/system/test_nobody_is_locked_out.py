@@ -21,7 +21,7 @@ from testbed.repository import publish
 from testbed.server import install_aptguard
 from testbed.trees import Tree, guest_tree_with
 
-pytestmark = pytest.mark.needs_guest
+pytestmark = [pytest.mark.needs_guest, pytest.mark.on_either_debian]
 
 MODULE = "/usr/lib/python3/dist-packages/aptguard"
 STOP_DAEMON = "systemctl stop aptguard.socket aptguard.service 2>/dev/null"

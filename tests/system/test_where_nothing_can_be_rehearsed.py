@@ -11,7 +11,7 @@ from packages.builder import build_deb
 from testbed.guest import Completed, Guest
 from testbed.server import install_aptguard
 
-pytestmark = pytest.mark.needs_guest
+pytestmark = [pytest.mark.needs_guest, pytest.mark.on_either_debian]
 
 # Root without CAP_SYS_ADMIN, capabilities(7): neither namespaces nor mounts.
 POWERLESS = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"]
