@@ -204,7 +204,7 @@ def test_a_machine_whose_directories_are_file_systems_of_their_own_is_rehearsed_
 ) -> None:
     usr = str(tmp_path / "usr")
     with open(usr, "wb") as file:
-        file.truncate(512 << 20)
+        file.truncate(4096 << 20)  # sparse: a tree with a kernel's modules has more than a GiB
     subprocess.run(
         ["mkfs.ext4", "-q", "-F", "-O", "^has_journal", "-d", f"{debian_tree}/usr", usr], check=True
     )
