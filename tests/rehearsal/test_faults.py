@@ -170,7 +170,8 @@ def processes_of_the_rehearsal() -> list[int]:
     """Return the helper of this process and all below it, the eldest first."""
     found = []
     for pid in tree_of(os.getpid())[1:]:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
+        # One that has ended meanwhile is none.
+        with suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
             if b"helper-" in file.read():
                 found.append(pid)
     return found
