@@ -129,6 +129,32 @@ def test_with_var_full_a_run_is_done_or_has_changed_nothing(machine: Guest, comm
     assert_usable(machine, done)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "apt-get -q -y install large",
+        "apt-get -q -y remove toy",
+        "apt-get -q -y purge aptguard",
+        "dpkg -r toy",
+        "dpkg -r harmful",
+    ],
+)
+def test_with_var_read_only_nothing_is_changed_and_all_works_again_afterwards(
+    machine: Guest, command: str
+) -> None:
+    # Another view of it: somebody writes to the first, which therefore cannot become read-only.
+    machine.run("mount --bind /var /var; mount -o remount,bind,ro /var")
+    try:
+        before = look(machine)
+        done = machine.run(command, check=False)
+        assert done.returncode != 0, done.stdout
+        assert snapshot.differences(before, look(machine)) == [], done.stdout + done.stderr
+    finally:
+        machine.run("umount --lazy /var")
+    assert machine.exists("/srv/treasure") and status(machine, "aptguard") == "ii"
+    assert_usable(machine, done)
+
+
 def test_a_run_that_the_disk_stops_after_the_verdict_can_be_finished(machine: Guest) -> None:
     # After ours: what it was told is true no more.
     machine.write("/etc/apt/apt.conf.d/99fill", f'DPkg::Pre-Install-Pkgs {{ "{FILL}"; }};\n')
