@@ -44,6 +44,7 @@ def skip_for_missing(need: str) -> None:
         pytest.skip(reason)
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this hook, too
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # What takes longest begins first, or one worker is alone with it at the end.
     longest = ("test_front_ends.py", "test_nobody_is_locked_out.py", "test_sample.py", "test_incidents.py")
