@@ -252,7 +252,7 @@ def _main() -> None:
                 mode = os.lstat(f"{directory}/{name}")
                 upper[path] = "whiteout" if mode.st_mode & 0o170000 == 0o020000 else "entry"
     for path in (*upper, *specification["ask"]):
-        cause = watcher.causes(os.fsencode(path))
+        cause = next(iter(watcher.causes(os.fsencode(path), frozenset())), None)
         causes[path] = cause and (cause.package, cause.script, [os.fsdecode(word) for word in cause.command])
     output.seek(0)
     json.dump(

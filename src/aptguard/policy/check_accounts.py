@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from aptguard.changes.model import Cause, Change
+from aptguard.changes.model import Cause
+from aptguard.policy import account_causes as who
 from aptguard.policy.check_settings import check_setting
 from aptguard.policy.dangerous_homes import (
     has_the_default_home,
@@ -22,6 +23,7 @@ from aptguard.policy.finding import Finding, Severity
 from aptguard.policy.model import Policy
 from aptguard.policy.package_names import own_names, related_account
 from aptguard.policy.places import Places
+from aptguard.rehearsal.model import RehearsalResult
 from aptguard.shown import shown
 from aptguard.transaction.model import Transaction
 
@@ -30,18 +32,13 @@ class AccountCheck:
     """Compares the accounts; pure. Accounts that the rehearsal did not touch are never mentioned."""
 
     def __init__(
-        self, transaction: Transaction, changes: tuple[Change, ...], facts: Facts, policy: Policy
+        self, transaction: Transaction, result: RehearsalResult, facts: Facts, policy: Policy
     ) -> None:
         self._transaction = transaction
         self._facts = facts
         self._policy = policy
         self._places = Places(policy)
-        self._cause = next(
-            (change.cause for change in changes if change.path in (b"/etc/passwd", b"/etc/group")), None
-        )
-        self._commands = {
-            change.cause.command for change in changes if change.cause is not None and change.cause.command
-        }
+        self._causes = who.AccountCauses(result)
 
     def findings(self) -> Iterator[Finding]:
         """Yield the findings, those on accounts before those on groups."""
@@ -72,20 +69,23 @@ class AccountCheck:
                 "created",
                 f"A file in sysusers.d has the account made at the next boot, with the home "
                 f"{shown(account.home)}, {why}: whatever removes the account with its home deletes that.",
+                (),
                 at_most=Severity.WARN,
             )
 
     def _vanished(self, account: Account) -> Iterator[Finding]:
+        causes = self._causes.of(account.name, who.PASSWD, who.presence)
         leaving = _names(self._facts.accounts_before) - _names(self._facts.accounts_after)
         why = why_dangerous(account, self._facts.accounts_before, self._places, leaving)
         if why is not None and not is_static(account):
             # A plain userdel of it is harmless and welcome; with the home it is the accident itself.
-            plain = bool(self._commands_on(account)) and not self._with_home(account)
+            plain = bool(self._causes.commands_on(account.name)) and not self._with_home(account)
             yield self._finding(
                 "account-home",
                 account.name,
                 "removed",
                 f"The account is removed, and its home {shown(account.home)} is {why}.",
+                causes,
                 at_most=Severity.WARN if plain else Severity.BLOCK,
             )
         if is_static(account) or is_person(account):
@@ -96,9 +96,11 @@ class AccountCheck:
             return
         else:
             reason = "The account would be gone, and it does not look like one of the removed packages'."
-            yield self._finding("account-lost", account.name, "removed", reason, at_most=Severity.WARN)
+            yield self._finding(
+                "account-lost", account.name, "removed", reason, causes, at_most=Severity.WARN
+            )
             return
-        yield self._finding("account-lost", account.name, "removed", reason)
+        yield self._finding("account-lost", account.name, "removed", reason, causes)
 
     def _changed(self, account: Account, now: Account) -> Iterator[Finding]:
         if (now.uid, now.gid) != (account.uid, account.gid):
@@ -108,6 +110,7 @@ class AccountCheck:
                 "number",
                 f"Its number would change from {account.uid}:{account.gid} to {now.uid}:{now.gid}; "
                 "files it owns would belong to somebody else.",
+                self._causes.of(account.name, who.PASSWD, who.numbers),
             )
         if normal(now.home) != normal(account.home):
             yield from self._home(now, created=False)
@@ -128,6 +131,7 @@ class AccountCheck:
                 "created" if created else "home",
                 f"The account gets the home {shown(account.home)}, {why}: "
                 "whatever removes the account with its home one day deletes that.",
+                self._causes.of(account.name, who.PASSWD, who.home),
                 at_most=Severity.WARN if declared or why.startswith("the home of") else Severity.BLOCK,
             )
 
@@ -136,21 +140,20 @@ class AccountCheck:
         if account.name not in {one.name for one in self._facts.accounts_after.accounts}:
             return  # judged as vanished
         why = why_dangerous(account, self._facts.accounts_before, self._places)
-        if why is not None and self._with_home(account):
+        callers = self._with_home(account)
+        if why is not None and callers:
             yield self._finding(
                 "attempt",
                 account.name,
                 "removed",
                 f"A script tried to remove the account with its home, and its home "
                 f"{shown(account.home)} is {why}.",
+                callers,
             )
 
-    def _commands_on(self, account: Account) -> list[tuple[bytes, ...]]:
-        name = account.name.encode("utf-8", "surrogateescape")
-        return [command for command in self._commands if name in command[1:]]
-
-    def _with_home(self, account: Account) -> bool:
-        return any(_removes_home(command) for command in self._commands_on(account))
+    def _with_home(self, account: Account) -> tuple[Cause, ...]:
+        commands = self._causes.commands_on(account.name)
+        return tuple(cause for command, cause in commands.items() if _removes_home(command))
 
     def _groups(self) -> Iterator[Finding]:
         after = {group.name: group for group in self._facts.accounts_after.groups}
@@ -171,6 +174,7 @@ class AccountCheck:
                     "number",
                     f"The group's number would change from {group.gid} to {now.gid}; "
                     "its files would belong to another group.",
+                    self._causes.of(group.name, who.GROUP, who.numbers),
                 )
             elif now is None and not lost and (group.gid < 100 or not self._transaction.takes_away):
                 yield self._finding(
@@ -178,16 +182,18 @@ class AccountCheck:
                     group.name,
                     "removed",
                     "The group would be gone although it is not the package's.",
+                    self._causes.of(group.name, who.GROUP, who.presence),
                 )
 
     def _membership(self, group: Group, lost: list[str], *, gone: bool) -> Finding:
-        who = ", ".join(shown(name) for name in lost[:5]) + (" and others" if len(lost) > 5 else "")
+        persons = ", ".join(shown(name) for name in lost[:5]) + (" and others" if len(lost) > 5 else "")
         own = bool(self._transaction.takes_away) and self._related(group.name, None)
         return self._finding(
             "account-lost",
             group.name,
             "members",
-            f"{who} would no longer be in the group{', which would be gone' if gone else ''}.",
+            f"{persons} would no longer be in the group{', which would be gone' if gone else ''}.",
+            self._causes.of(group.name, who.GROUP, who.presence if gone else who.members),
             at_most=Severity.WARN if own else Severity.BLOCK,
         )
 
@@ -203,13 +209,25 @@ class AccountCheck:
         )
 
     def _finding(
-        self, check: str, account: str, change: str, reason: str, at_most: Severity = Severity.BLOCK
+        self,
+        check: str,
+        account: str,
+        change: str,
+        reason: str,
+        causes: tuple[Cause, ...],
+        at_most: Severity = Severity.BLOCK,
     ) -> Finding:
         setting = check_setting(self._policy, check)
         severity = setting.severity
         if severity is Severity.BLOCK and at_most is Severity.WARN:
             severity = Severity.WARN
-        cause = self._cause or Cause(None, None)
+        scripts = {(cause.package, cause.script) for cause in causes}
+        # A wrong name is worse than none: where several may have done it, all of them are told.
+        cause = causes[0] if len(scripts) == 1 else Cause(None, None)
+        if len(scripts) > 1:
+            packages = {cause.package for cause in causes}
+            cause = Cause(causes[0].package if len(packages) == 1 else None, None)
+            reason += f" Any of these may have done it: {', '.join(dict.fromkeys(map(_name, causes)))}."
         return Finding(
             rule=check,
             severity=severity,
@@ -221,6 +239,10 @@ class AccountCheck:
             command=cause.command,
             origin=setting.origin,
         )
+
+
+def _name(cause: Cause) -> str:
+    return shown(" ".join(filter(None, (cause.package, cause.script or "dpkg"))))
 
 
 def _names(accounts: Accounts) -> frozenset[str]:

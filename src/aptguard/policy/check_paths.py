@@ -8,10 +8,11 @@ bookkeeping that many share, and last the paths that nobody lists.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
-from aptguard.changes.model import Change, FileType, Kind
+from aptguard.changes.model import Cause, Change, FileType, Kind
 from aptguard.policy.by_products import original_names
 from aptguard.policy.check_settings import check_setting
 from aptguard.policy.dangerous_homes import is_person
@@ -46,15 +47,23 @@ _ONLY_METADATA = frozenset(
     {Kind.MODE, Kind.SETUID, Kind.OWNER, Kind.GROUP, Kind.ACL, Kind.CAPABILITY, Kind.XATTRS, Kind.FLAGS}
 )
 
+_NOBODY: Mapping[bytes, tuple[Cause, ...]] = MappingProxyType({})
+
 
 class PathCheck:
     """Judges the changes of one rehearsal; pure."""
 
     def __init__(
-        self, transaction: Transaction, changes: tuple[Change, ...], facts: Facts, policy: Policy
+        self,
+        transaction: Transaction,
+        changes: tuple[Change, ...],
+        facts: Facts,
+        policy: Policy,
+        earlier_causes: Mapping[bytes, tuple[Cause, ...]] = _NOBODY,
     ) -> None:
         self._transaction = transaction
         self._changes = changes
+        self._earlier_causes = earlier_causes
         self._facts = facts
         self._policy = policy
         self._places = Places(policy)
@@ -74,14 +83,20 @@ class PathCheck:
         }
 
     def violations(self) -> Iterator[Violation]:
-        """Yield what breaks a rule; at most one for each name of a changed file."""
+        """Yield what breaks a rule; at most one for each name of a changed file and each who changed it."""
         for change in self._changes:
             if not change.kinds:
                 continue  # nothing differs
-            for name in _names_affected(change):
-                found = self._judge(name)
-                if found is not None and found.severity is not Severity.IGNORE:
-                    yield found
+            for one in (change, *self._by_others(change)):
+                for name in _names_affected(one):
+                    found = self._judge(name)
+                    if found is not None and found.severity is not Severity.IGNORE:
+                        yield found
+
+    def _by_others(self, change: Change) -> Iterator[Change]:
+        """Yield the change as the deed of each who changed the path before: one may, another may not."""
+        for cause in self._earlier_causes.get(change.path, ()):
+            yield replace(change, cause=cause)
 
     def own(self, path: bytes) -> bool:
         """Return whether ``path`` is a file of the transaction's packages, before or after."""

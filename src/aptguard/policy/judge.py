@@ -37,13 +37,13 @@ def judge(
     anything could not be rehearsed, covered or found out. ALLOW only when neither is so.
     """
     exceptions = Exceptions(policy, transaction.packages, today)
-    violations = PathCheck(transaction, result.changes, facts, policy).violations()
+    violations = PathCheck(transaction, result.changes, facts, policy, result.earlier_causes).violations()
     findings = [
         *group(one for one in violations if not _excused(one, exceptions)),
         *together(
             one
             for one in (
-                *AccountCheck(transaction, result.changes, facts, policy).findings(),
+                *AccountCheck(transaction, result, facts, policy).findings(),
                 *plan_findings(transaction, facts, policy),
                 *attempt_findings(result, policy),
             )

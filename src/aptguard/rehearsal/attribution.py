@@ -8,17 +8,16 @@ is told by descent: a process belongs to the script that its nearest known ances
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
-from aptguard.changes.model import Cause
+from aptguard.changes.model import Cause, Kind
+from aptguard.rehearsal.maintainer_script import RECORDS_OF_DPKG, Origin, Script
+from aptguard.rehearsal.path_records import ATTRIBUTES, GONE, PLACED, TOOK, WROTE, PathRecords
 
 SCRIPT_NAMES = frozenset({b"preinst", b"postinst", b"prerm", b"postrm", b"config"})
-_DATABASE = b"/var/lib/dpkg/"
 _INFO = b"/var/lib/dpkg/info/"
-_DPKG_LOG = b"/var/log/dpkg.log"
 
 
 class Action(Enum):
@@ -30,6 +29,16 @@ class Action(Enum):
     MOVED_IN = "moved in"  # a directory that stood elsewhere
     CONTENT = "content"
     ATTRIBUTES = "attributes"
+
+
+_DEEDS = {
+    Action.ENTERED: PLACED,
+    Action.DELETED: TOOK | GONE,
+    Action.MOVED_AWAY: TOOK | GONE,
+    Action.MOVED_IN: PLACED,
+    Action.CONTENT: WROTE,
+    Action.ATTRIBUTES: ATTRIBUTES,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,46 +65,24 @@ class ScriptStarted:
 
 @dataclass(frozen=True, slots=True)
 class PathChanged:
-    """``pid`` did ``action`` to ``path``, absolute in the merged tree."""
+    """``pid`` did ``action`` to ``path``, absolute in the merged tree.
+
+    ``slight``: perhaps it only opened the file, for which overlayfs copies it up.
+    """
 
     pid: int
     path: bytes
     action: Action
     directory: bool = False
+    slight: bool = False
 
 
 Event = ProcessSeen | ScriptStarted | PathChanged
 
 
 @dataclass(slots=True)
-class Script:
-    """One run of a maintainer script; package and argument are filled in as they become known."""
-
-    package: bytes | None
-    name: bytes
-    file: bytes
-    argument: bytes | None = None
-    begun: float = 0.0  # by the clock of whoever applies the events
-    ended: float | None = None
-
-    def label(self) -> str:
-        """Return the form of the report: ``postrm purge``."""
-        words = [self.name] if self.argument is None else [self.name, self.argument]
-        return b" ".join(words).decode("utf-8", "backslashreplace")
-
-
-@dataclass(slots=True)
-class _Origin:
-    """Who stands behind a run of events; mutable, since dpkg's package is only known later."""
-
-    script: Script | None
-    package: bytes | None = None
-    argv: tuple[bytes, ...] = ()
-
-
-@dataclass(slots=True)
 class Attribution:
-    """Keeps the last cause of each path.
+    """Keeps who changed each path.
 
     ``only_package`` is named where no script and no dpkg record tells more: the package of a transaction
     with one package. ``ordered`` says that the events come in the order in which things happened; without it
@@ -106,25 +93,34 @@ class Attribution:
     only_package: bytes | None = None
     ordered: bool = True
     limit: int = 500_000
-    truncated: bool = False
     current: Script | None = None
-    paths: int = 0
     _scripts: list[Script] = field(default_factory=list)
     _owner: dict[int, Script | None] = field(default_factory=dict)
     _argv: dict[int, tuple[bytes, ...]] = field(default_factory=dict)
-    # A record is sequence * 2 + gone. Consecutive events of one origin form a run, so that a path costs
-    # one small integer: _run_starts and _run_origins are searched by sequence.
-    _records: dict[bytes, int] = field(default_factory=dict)
-    _subtrees: dict[bytes, int] = field(default_factory=dict)
-    _weak: dict[bytes, int] = field(default_factory=dict)
-    _run_starts: list[int] = field(default_factory=list)
-    _run_origins: list[_Origin] = field(default_factory=list)
+    _records: PathRecords = field(init=False)
     _run_key: object = None
-    _sequence: int = 0
-    _unnamed: list[_Origin] = field(default_factory=list)
+    _unnamed: list[Origin] = field(default_factory=list)
     _last: dict[int, tuple[Action, bytes]] = field(default_factory=dict)
     # Attribute changes of directories whose meaning depends on what their process does next.
     _held: dict[int, dict[bytes, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._records = PathRecords(self.limit)
+
+    @property
+    def truncated(self) -> bool:
+        """Whether there were more paths than ``limit``."""
+        return self._records.truncated
+
+    @property
+    def paths(self) -> int:
+        """The number of paths that changed."""
+        return self._records.count
+
+    @property
+    def latest_origin(self) -> Origin | None:
+        """Who made the change that came last."""
+        return self._records.latest_origin
 
     def apply(self, events: Iterable[Event]) -> None:
         """Take the events in their order."""
@@ -135,7 +131,7 @@ class Attribution:
                 case ScriptStarted():
                     self.script_started(event.pid, event.name)
                 case PathChanged():
-                    self.path_changed(event.pid, event.path, event.action, event.directory)
+                    self.path_changed(event.pid, event.path, event.action, event.directory, event.slight)
 
     def knows(self, pid: int) -> bool:
         """Whether a process was seen, or is known by the script it executes."""
@@ -242,66 +238,58 @@ class Attribution:
                     script.argument = seen.argv[at + 1]
                     break
 
-    def path_changed(self, pid: int, path: bytes, action: Action, directory: bool = False) -> None:
-        """Note one change; the last one of a path names its cause."""
-        self._sequence += 1
+    def path_changed(
+        self, pid: int, path: bytes, action: Action, directory: bool = False, slight: bool = False
+    ) -> None:
+        """Note one change."""
+        # A directory is copied up for each entry that changes in it.
+        record = self._records.next_record(
+            0 if action is Action.ENTERED and (slight or directory) else _DEEDS[action]
+        )
         if pid != self._run_key:
             self._start_run(pid, path)
-        record = self._sequence * 2
         previous = self._last.get(pid)
         if action is Action.ATTRIBUTES:
             if directory:
                 # overlayfs marks a directory and restores its times whenever it copies up one of its
                 # entries (fs/overlayfs/copy_up.c): that says nothing about who changed the directory.
                 if previous is not None and previous[1].rpartition(b"/")[0] == path.rstrip(b"/"):
-                    self._weak.setdefault(path, record)
+                    self._records.put_weak(path, record)
                 else:
                     self._held.setdefault(pid, {})[path] = record
                 return
         elif pid in self._held:
             self._settle(pid, path if action is Action.ENTERED else None)
         self._last[pid] = (action, path)
-        if action is Action.DELETED or action is Action.MOVED_AWAY:
-            record += 1
         if action is Action.MOVED_AWAY or action is Action.MOVED_IN or action is Action.DELETED:
-            self._subtrees[path] = record
-        self._put(path, record)
-
-    def _put(self, path: bytes, record: int) -> None:
-        if path not in self._records:
-            if self.paths >= self.limit:
-                self.truncated = True
-                return
-            self.paths += 1
-        self._records[path] = record
+            self._records.put_subtree(path, record)
+        self._records.put(path, record)
 
     def _settle(self, pid: int, entered: bytes | None) -> None:
         """Decide held attribute changes, now that the next act of their process is known."""
         parent = None if entered is None else entered.rpartition(b"/")[0]
         for path, record in self._held.pop(pid).items():
             if parent is not None and parent == path.rstrip(b"/"):
-                self._weak.setdefault(path, record)
-            elif self._records.get(path, -1) < record:
-                self._put(path, record)
+                self._records.put_weak(path, record)
+            else:
+                self._records.put_if_newer(path, record)
 
     def _start_run(self, pid: int, path: bytes) -> None:
         script = self._owner.get(pid, self.current)
         argv = self._argv.get(pid, ())
         if script is not None:
             self._run_key = pid
-            origin = _Origin(script, None, argv)
+            origin = Origin(script, None, argv)
         else:
             if self.ordered:
                 self.current = None
             self._run_key = None
             origin = self._dpkg_origin(path, argv)
-        if self._run_origins and self._run_origins[-1] == origin and script is not None:
-            return
-        if not self._run_origins or self._run_origins[-1] is not origin:
-            self._run_starts.append(self._sequence)
-            self._run_origins.append(origin)
+        latest = self._records.latest_origin
+        if latest is not origin and (script is None or latest != origin):
+            self._records.begin_run(origin)
 
-    def _dpkg_origin(self, path: bytes, argv: tuple[bytes, ...]) -> _Origin:
+    def _dpkg_origin(self, path: bytes, argv: tuple[bytes, ...]) -> Origin:
         """Return dpkg's origin of a change; its package is told by the record that dpkg writes afterwards.
 
         dpkg finishes each package by rewriting or deleting its files in /var/lib/dpkg/info, or by running
@@ -311,12 +299,12 @@ class Attribution:
             package = path[len(_INFO) :].rpartition(b".")[0].split(b":")[0]
             if package:
                 self._name_dpkg(package)
-                return _Origin(None, package, argv)
+                return Origin(None, package, argv)
         last = self._unnamed[-1] if self._unnamed else None
-        if path.startswith((_DATABASE, _DPKG_LOG)):
-            return _Origin(None, None, argv)
+        if path.startswith(RECORDS_OF_DPKG):
+            return Origin(None, None, argv)
         if last is None or last.argv != argv:
-            last = _Origin(None, None, argv)
+            last = Origin(None, None, argv)
             self._unnamed.append(last)
         return last
 
@@ -326,31 +314,36 @@ class Attribution:
         self._unnamed.clear()
 
     def cause(self, path: bytes) -> Cause | None:
-        """Return who made the state of ``path`` what it is; None when nothing was seen.
+        """Return who made the state of ``path`` what it is; None when nothing was seen."""
+        return next(iter(self.causes(path, frozenset())), None)
 
-        A directory that was renamed or removed later than a path below it was changed speaks for that path,
-        unless the path was gone before.
+    def causes(self, path: bytes, kinds: frozenset[Kind]) -> tuple[Cause, ...]:
+        """Return all who may have made ``path`` differ in ``kinds``, the last one first.
+
+        One without package and script among them says that they were too many to keep.
         """
         for pid in tuple(self._held):
             self._settle(pid, None)
-        best = self._records.get(path, self._weak.get(path))
-        parent = path
-        while parent not in {b"/", b""}:
-            parent = parent.rpartition(b"/")[0] or b"/"
-            record = self._subtrees.get(parent)
-            if record is not None and (best is None or (not best & 1 and record > best)):
-                best = record
-        if best is None:
-            return self._fallback()
-        origin = self._run_origins[bisect_right(self._run_starts, best >> 1) - 1]
+        origins, all_of_them = self._records.origins(path, kinds)
+        if not origins:
+            return () if self.only_package is None else (Cause(_text(self.only_package), None),)
+        # Which script of a package deleted a file that others of its scripts had made anew is its own affair.
+        by_package = Kind.DELETED in kinds
+        found: dict[tuple[str | None, str | None], Cause] = {}
+        for origin in origins:
+            cause = self.cause_of(origin)
+            found.setdefault((cause.package, None if by_package else cause.script), cause)
+        if not all_of_them:
+            found.setdefault((None, None), Cause(None, None))
+        return tuple(found.values())
+
+    def cause_of(self, origin: Origin) -> Cause:
+        """Return an origin in the words of the report."""
         script = origin.script
         package = origin.package if script is None else script.package
         if package is None:
             package = self.only_package
         return Cause(_text(package), script.label() if script else None, origin.argv)
-
-    def _fallback(self) -> Cause | None:
-        return None if self.only_package is None else Cause(_text(self.only_package), None)
 
 
 def _text(package: bytes | None) -> str | None:

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from aptguard.changes.model import Change, FileType, Kind, Node
+from aptguard.changes.model import Cause, Change, FileType, Kind, Node
 from aptguard.changes.summary import tree_order
 from aptguard.rehearsal import linux
 from aptguard.rehearsal.model import Effect, Question, Unknown
@@ -44,6 +44,7 @@ class Scene:
     untouched: frozenset[bytes] = frozenset()
     altered: frozenset[bytes] = frozenset()
     masked: frozenset[bytes] = frozenset()
+    earlier_causes: dict[bytes, tuple[Cause, ...]] = field(default_factory=dict)  # see RehearsalResult
 
 
 def harvest_changes(
@@ -113,11 +114,16 @@ def _named(change: Change, layer: bytes | None, scene: Scene, observer: Observer
     ours = _without_our_part(change, scene)
     if ours is None:
         return []
-    if ours.cause is None:
-        ours = replace(ours, cause=observer.causes(ours.path))
+    causes = tuple(observer.causes(ours.path, ours.kinds))
+    if causes:
+        ours = replace(ours, cause=causes[0])
+    names: tuple[bytes, ...] = (ours.path,)
+    if layer is not None:
+        names = reachable_names(ours.path, layer, tuple(scene.mounts)) or names
+    if len(causes) > 1:
+        scene.earlier_causes.update(dict.fromkeys(names, causes[1:]))
     if layer is None:
         return [ours]
-    names = reachable_names(ours.path, layer, tuple(scene.mounts)) or (ours.path,)
     return [
         replace(ours, path=name, other_names=(*ours.other_names, *(one for one in names if one != name)))
         for name in names

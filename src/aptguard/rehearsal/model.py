@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from aptguard.changes.model import Change
+from aptguard.changes.model import Cause, Change
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +135,16 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountStep:
+    """One writing of passwd(5) or group(5): the lines that went and came, and who may have done it."""
+
+    path: bytes
+    lost: tuple[bytes, ...]
+    gained: tuple[bytes, ...]
+    causes: tuple[Cause, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RehearsalResult:
     """What happened in a rehearsal.
 
@@ -145,7 +155,9 @@ class RehearsalResult:
     tail of what dpkg and the scripts wrote. ``timing`` is in seconds by stage. ``notes`` are facts for the
     report that are no unknowns (for example that attribution fell back to the package). ``questions`` are
     those whose answers scripts that take packages away wanted. ``ended_early``: by a deletion below one of
-    the stop patterns.
+    the stop patterns. ``earlier_causes`` are, for a path of ``changes`` that several have changed, those
+    before the one that its change names, the last one first. ``account_steps`` are in their order, none
+    where they could not be told apart.
     """
 
     steps: tuple[StepResult, ...]
@@ -161,3 +173,5 @@ class RehearsalResult:
     mount_points: tuple[bytes, ...] = ()
     questions: tuple[Question, ...] = ()
     ended_early: bool = False
+    earlier_causes: dict[bytes, tuple[Cause, ...]] = field(default_factory=dict)
+    account_steps: tuple[AccountStep, ...] = ()

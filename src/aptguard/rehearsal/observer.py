@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from aptguard.changes.model import Cause
-from aptguard.rehearsal.model import Effect, ScriptRun
+from aptguard.changes.model import Cause, Kind
+from aptguard.rehearsal.model import AccountStep, Effect, ScriptRun
 
 T = TypeVar("T")
 
@@ -52,11 +52,15 @@ class Observer(Protocol):
     def finish(self) -> None:
         """Take in the rest; called when no process is left."""
 
-    def causes(self, path: bytes) -> Cause | None:
-        """Return who made the last change at the absolute ``path``, None where it was not seen."""
+    def causes(self, path: bytes, kinds: frozenset[Kind]) -> Sequence[Cause]:
+        """Return who made the absolute ``path`` differ in ``kinds``, the last one first; as far as seen."""
 
     def script_of(self, pid: int) -> str | None:
         """Return package and script that the living process ``pid`` belongs to; None: not known."""
+
+    @property
+    def account_steps(self) -> Sequence[AccountStep]:
+        """Return how the account files changed, one script after the other."""
 
     @property
     def attempts(self) -> Sequence[Effect]:
@@ -78,7 +82,7 @@ class NoObserver:
     """No live observation: changes are attributed to the package when there is only one."""
 
     def __init__(self, packages: Sequence[str], reason: str) -> None:
-        self._cause = Cause(packages[0], None) if len(packages) == 1 else None
+        self._causes = (Cause(packages[0], None),) if len(packages) == 1 else ()
         self._reason = reason
 
     def attach(self, workspace_fd: int, merged_root_fd: int, layers: Sequence[ObservedLayer]) -> None:
@@ -102,13 +106,18 @@ class NoObserver:
     def finish(self) -> None:
         """Do nothing."""
 
-    def causes(self, path: bytes) -> Cause | None:
-        """Return the only package, or None."""
-        return self._cause
+    def causes(self, path: bytes, kinds: frozenset[Kind]) -> Sequence[Cause]:
+        """Return the only package, or nobody."""
+        return self._causes
 
     def script_of(self, pid: int) -> str | None:
         """Return None."""
         return None
+
+    @property
+    def account_steps(self) -> Sequence[AccountStep]:
+        """Return nothing."""
+        return ()
 
     @property
     def attempts(self) -> Sequence[Effect]:
@@ -161,13 +170,18 @@ class ShieldedObserver:
         """Take in the rest."""
         self._shielded(self._observer.finish, None)
 
-    def causes(self, path: bytes) -> Cause | None:
-        """Return who made the last change at ``path``."""
-        return self._shielded(lambda: self._observer.causes(path), None)
+    def causes(self, path: bytes, kinds: frozenset[Kind]) -> Sequence[Cause]:
+        """Return who made ``path`` differ."""
+        return self._shielded(lambda: self._observer.causes(path, kinds), ())
 
     def script_of(self, pid: int) -> str | None:
         """Return package and script of a process."""
         return self._shielded(lambda: self._observer.script_of(pid), None)
+
+    @property
+    def account_steps(self) -> Sequence[AccountStep]:
+        """Return how the account files changed."""
+        return self._shielded(lambda: self._observer.account_steps, ())
 
     @property
     def attempts(self) -> Sequence[Effect]:

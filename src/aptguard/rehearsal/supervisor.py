@@ -368,6 +368,8 @@ class Supervisor:
             mount_points=tuple(mount.point for mount in self._scene.mounts),
             questions=questions,
             ended_early=self._ended_early,
+            earlier_causes=self._scene.earlier_causes,
+            account_steps=tuple(self._observer.account_steps),
         )
 
     def _scripts(self) -> tuple[ScriptRun, ...]:

@@ -49,13 +49,17 @@ class WatchedLayer(Protocol):
 
 
 class UpperChange(NamedTuple):
-    """One change by ``pid``. ``harm``: what the lower layers have there went away by it, if they have it."""
+    """One change by ``pid``. ``harm``: what the lower layers have there went away by it, if they have it.
+
+    ``slight``: nothing but an entry that was made; of a file that the lower layers have, only its copy.
+    """
 
     pid: int
     path: bytes
     action: Action
     directory: bool
     harm: bool
+    slight: bool = False
 
 
 class UpperChanges:
@@ -124,7 +128,8 @@ class UpperChanges:
         if parent is None:
             return None
         action, harm = self._directory_action(event) if is_directory else self._file_action(event)
-        return UpperChange(pid, join(parent, name), action, is_directory, harm)
+        slight = mask & _EVENTS & ~fan.FAN_ONDIR == fan.FAN_CREATE
+        return UpperChange(pid, join(parent, name), action, is_directory, harm, slight)
 
     def _directory_action(self, event: fan.Event) -> tuple[Action, bool]:
         mask, target = event.mask, event.target

@@ -12,28 +12,25 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Final, Protocol
+from typing import Final
 
-from aptguard.changes.model import Cause
+from aptguard.changes.model import Cause, Kind
 from aptguard.rehearsal import fanotify as fan
+from aptguard.rehearsal.account_steps import ACCOUNT_FILES, AccountSteps, Layer
 from aptguard.rehearsal.attribution import SCRIPT_NAMES, Action, Attribution
 from aptguard.rehearsal.early_stop import EarlyStop
 from aptguard.rehearsal.home_removal import HomeRemovals
-from aptguard.rehearsal.lower_entries import LowerEntries, LowerLayer
-from aptguard.rehearsal.model import Effect, ScriptRun
+from aptguard.rehearsal.lower_entries import LowerEntries
+from aptguard.rehearsal.model import AccountStep, Effect, ScriptRun
 from aptguard.rehearsal.processes import look_at, start_time
 from aptguard.rehearsal.program_starts import LINKER_CACHE, NEW_SCRIPTS, ProgramStarts
-from aptguard.rehearsal.upper_changes import UpperChanges, WatchedLayer
+from aptguard.rehearsal.upper_changes import UpperChanges
 from aptguard.shown import shown
 
 _READS_AT_ONCE: Final = 8  # so that a flood of changes leaves the caller time for its deadline
 _GATHERING_SECONDS: Final = 0.02
 _FLOOD: Final = 100  # changes in that time
 _PATHS_BETWEEN_REPORTS: Final = 1000
-
-
-class Layer(WatchedLayer, LowerLayer, Protocol):
-    """One overlay, as the watcher needs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +70,7 @@ class Watcher:
         self._changes: UpperChanges | None = None
         self._starts: ProgramStarts | None = None
         self._before = LowerEntries(())
+        self._accounts = AccountSteps()
         self._removals = HomeRemovals(self._stop.concerns)
         self._started: dict[int, int | None] = {}
         self._gather_until = 0.0
@@ -87,6 +85,7 @@ class Watcher:
         The descriptors must stay open as long as the watcher does; they are not closed here.
         """
         self._before = LowerEntries(layers)
+        self._accounts = AccountSteps(layers)
         self._removals.attach(merged_root_fd)
         try:
             self._changes = UpperChanges(workspace_fd, layers)
@@ -138,9 +137,14 @@ class Watcher:
         except Exception as error:
             self._give_up(f"{type(error).__name__}: {error}")
 
-    def causes(self, path: bytes) -> Cause | None:
-        """Return who is behind the state of ``path``, or None where that was not seen."""
-        return self.attribution.cause(path)
+    def causes(self, path: bytes, kinds: frozenset[Kind]) -> tuple[Cause, ...]:
+        """Return who may have made ``path`` differ in ``kinds``, the last one first; as far as seen."""
+        return self.attribution.causes(path, kinds)
+
+    @property
+    def account_steps(self) -> tuple[AccountStep, ...]:
+        """Return how the account files changed, one script after the other."""
+        return self._accounts.steps(self.attribution.cause_of)
 
     def script_of(self, pid: int) -> str | None:
         """Return package and script that a process belongs to, None where that is dpkg or was not seen."""
@@ -181,6 +185,7 @@ class Watcher:
         """
         try:
             self._catch_up()
+            self._accounts.take(self._catch_up)
             if self._starts is not None and self._starts.fd >= 0:
                 self._starts.forget_all()  # nothing that reads the result may be made to wait
         except Exception as error:
@@ -226,6 +231,7 @@ class Watcher:
             if starts.waits:
                 # Only now, with these processes waiting, is all that they did before in the other queue.
                 self._catch_up()
+                self._accounts.take(self._catch_up)
             for event in events:
                 if event.fd >= 0:
                     self._start(starts, event)
@@ -290,14 +296,17 @@ class Watcher:
         for event in events:
             if event.mask & fan.FAN_Q_OVERFLOW:
                 self._note("attribution incomplete: the kernel's event queue was full")
+                self._accounts.give_up()
                 continue
             change = changes.understand(event)
             if change is None:
                 continue
-            pid, path, action, directory, harm = change
+            pid, path, action, directory, harm, slight = change
             if pid and not self.attribution.knows(pid):
                 self._see(pid)
-            self.attribution.path_changed(pid, path, action, directory)
+            self.attribution.path_changed(pid, path, action, directory, slight)
+            if path in ACCOUNT_FILES:
+                self._accounts.written(path, self.attribution.latest_origin)
             if harm and self.attribution.belongs_to_script(pid):
                 if not self._stop.concerns(path) or self._takes_something(path, action):
                     self._stop.deleted(path)
@@ -342,6 +351,7 @@ class Watcher:
 
     def _give_up(self, reason: str) -> None:
         self.close()
+        self._accounts.give_up()
         self._note(
             f"attribution incomplete: {reason}; "
             "causes are named only as far as they were seen, or by the transaction's only package"
