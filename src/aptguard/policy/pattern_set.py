@@ -25,7 +25,7 @@ class PatternSet(Generic[T]):
 
     def __init__(self, entries: Iterable[tuple[Pattern, T]]) -> None:
         self._exact: dict[str, list[tuple[int, T]]] = {}
-        self._below: dict[str, list[tuple[int, Matcher, T]]] = {}
+        self._below: dict[str, list[tuple[int, str, T]]] = {}
         self._near: dict[str, tuple[tuple[int, Matcher, T], ...]] = {}
         for order, (pattern, value) in enumerate(entries):
             prefix = literal_prefix(pattern.text)
@@ -33,7 +33,7 @@ class PatternSet(Generic[T]):
             if len(prefix) == len(components(pattern.text)):
                 self._exact.setdefault(directory, []).append((order, value))
             else:
-                self._below.setdefault(directory, []).append((order, matcher(pattern.text), value))
+                self._below.setdefault(directory, []).append((order, pattern.text, value))
 
     def first_match(self, path: bytes, packages: Iterable[str] = ()) -> T | None:
         """Return what the first pattern that matches ``path`` stands for, None where none does."""
@@ -60,26 +60,31 @@ class PatternSet(Generic[T]):
 
     def _candidates(self, text: str) -> tuple[tuple[int, Matcher, T], ...]:
         """Return the patterns with wildcards that can match ``text``, by its directory, in order."""
-        own = self._below.get(text)  # /srv itself matches /srv/**
+        own = self._compiled(text)  # /srv itself matches /srv/**
         directory = text.rpartition("/")[0]
         near = self._near.get(directory)
         if near is None:
             near = self._remember(directory)
-        if own is None or text == directory:
+        if not own or text == directory:
             return near
         return tuple(sorted((*near, *own), key=_order))
 
     def _remember(self, directory: str) -> tuple[tuple[int, Matcher, T], ...]:
-        found = list(self._below.get("", ()))
+        found = self._compiled("")
         end = 0
         while directory and end != -1:
             end = directory.find("/", end + 1)
-            found += self._below.get(directory if end == -1 else directory[:end], ())
+            found += self._compiled(directory if end == -1 else directory[:end])
         if len(self._near) >= _MOST_DIRECTORIES_REMEMBERED:
             self._near.clear()
         result = tuple(sorted(found, key=_order))
         self._near[directory] = result
         return result
+
+
+    def _compiled(self, directory: str) -> list[tuple[int, Matcher, T]]:
+        """Return the patterns that begin at ``directory``; only those of places that are asked about compile."""
+        return [(order, matcher(text), value) for order, text, value in self._below.get(directory, ())]
 
 
 def _order(entry: tuple[int, Matcher, T]) -> int:

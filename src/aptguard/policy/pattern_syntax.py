@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 PACKAGE = "{package}"
 LONGEST_PATTERN = 4096  # characters; PATH_MAX of Linux in bytes
 _MOST_STARS_BESIDE_NAME = 2
+_SPECIAL = frozenset("*?[]{}")
 
 
 class PatternError(ValueError):
@@ -120,9 +122,10 @@ def _ranges(members: str, component: str) -> list[tuple[str, str]]:
 
 def literal(component: str) -> bool:
     """Whether ``component`` stands for one name only, its own."""
-    return not any(character in "*?[]{}" for character in component)
+    return not _SPECIAL.intersection(component)
 
 
+@lru_cache(maxsize=4096)
 def literal_prefix(text: str) -> tuple[str, ...]:
     """Return the leading components of ``text`` that stand for themselves."""
     prefix = []

@@ -19,12 +19,12 @@ from aptguard.policy.pattern_syntax import components, literal_prefix
 Resolve = Callable[[bytes], bytes]
 
 
-def with_real_places(policy: Policy, resolve: Resolve = os.path.realpath) -> Policy:
+def with_real_places(policy: Policy, resolve: Resolve | None = None) -> Policy:
     """Return ``policy`` where each pattern that leads through a link is followed by one for the real place.
 
     ``resolve`` returns the canonical form of an absolute path, existing or not, as os.path.realpath does.
     """
-    once = cache(resolve)
+    once = _step_by_step() if resolve is None else cache(resolve)
     return replace(
         policy,
         path_rules=tuple(
@@ -32,6 +32,26 @@ def with_real_places(policy: Policy, resolve: Resolve = os.path.realpath) -> Pol
         ),
         exceptions=tuple(replace(one, paths=_with_real(one.paths, once)) for one in policy.exceptions),
     )
+
+
+def _step_by_step() -> Resolve:
+    """Return a function that does what os.path.realpath does, and looks at each directory but once.
+
+    It takes absolute paths without ``.``, ``..`` and empty components, which no pattern has.
+    """
+
+    @cache
+    def without_links(path: bytes) -> bool:
+        parent = path.rpartition(b"/")[0]
+        if parent and not without_links(parent):
+            return False
+        try:
+            os.readlink(path)
+        except OSError:
+            return True  # no link, or nothing at all
+        return False
+
+    return lambda path: path if without_links(path) else os.path.realpath(path)
 
 
 def real_text(text: str, resolve: Resolve = os.path.realpath) -> str | None:
