@@ -117,6 +117,16 @@ def test_the_journal_of_an_interrupted_dpkg_overrides_the_status_file(root: Root
     root.write("/var/lib/dpkg/updates/0001", update)
     root.write("/var/lib/dpkg/updates/tmp.i", b"#padding\n")
     assert DpkgDatabase(root.path).states()["old", "amd64"].status == "config-files"
+    assert DpkgDatabase(root.path).states(["old"])["old", "amd64"].status == "config-files"
+
+
+def test_the_states_of_some_packages_are_those_among_all_with_each_architecture(root: Root) -> None:
+    database = DpkgDatabase(root.path)
+    every = database.states()
+    names = {package for package, _ in every}
+    for name in names:
+        assert database.states([name]) == {key: state for key, state in every.items() if key[0] == name}
+    assert database.states([*names, "absent"]) == every
 
 
 def test_conffiles_are_read_with_their_marks_and_blanks_in_names(root: Root) -> None:

@@ -35,6 +35,7 @@ from aptguard.report.style import Style
 from aptguard.serialization import to_plain
 from aptguard.shown import shown
 from aptguard.transaction.apt_protocol import (
+    AptInput,
     ProtocolError,
     foreign_root,
     other_database,
@@ -43,6 +44,7 @@ from aptguard.transaction.apt_protocol import (
 )
 from aptguard.transaction.dpkg_command import DpkgCommand, read_dpkg_command
 from aptguard.transaction.model import Action, Transaction
+from aptguard.transaction.package_state import PackageState
 
 
 def judge_apt(
@@ -63,7 +65,7 @@ def judge_apt(
     loaded = state.policy()
     database = state.database()
     try:
-        transaction = transaction_from_apt(apt_input, database.states(), argv)
+        transaction = transaction_from_apt(apt_input, _states(apt_input, database), argv)
         caller = caller_from_request(parameters, pid=peer.pid, uid=peer.uid)
     except Exception as error:
         return _unreadable(state, f"The transaction cannot be prepared: {error}", style)
@@ -180,7 +182,7 @@ def check(state: GuardState, parameters: Mapping[str, Any], peer: Peer, waiting:
     database = state.database()
     try:
         apt_input = read_apt_input(plan)
-        planned = transaction_from_apt(apt_input, database.states())
+        planned = transaction_from_apt(apt_input, _states(apt_input, database))
         transaction = _asked_as(planned, " ".join(["apt-get", operation, *names]))
         caller = caller_from_request(parameters, pid=peer.pid, uid=peer.uid)
     except (ProtocolError, ValueError) as error:
@@ -204,6 +206,10 @@ def examine_for_selftest(state: GuardState, peer: Peer, policy: Policy) -> Calla
     surroundings = {"environment": {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}}
     caller = caller_from_request(surroundings, pid=peer.pid, uid=peer.uid)
     return lambda transaction: examine(transaction, caller, policy, database=state.database())
+
+
+def _states(apt_input: AptInput, database: DpkgDatabase) -> dict[tuple[str, str], PackageState]:
+    return database.states(line.package for line in apt_input.items)
 
 
 def _asked_as(transaction: Transaction, command_line: str) -> Transaction:

@@ -52,12 +52,14 @@ class DpkgDatabase:
         """Where the file lists are."""
         return self.administrative_directory + b"/info"
 
-    def states(self) -> dict[tuple[str, str], PackageState]:
-        """Return the state of every package that dpkg knows, by (package, architecture)."""
-        return {
-            key: PackageState(stanza.selection, stanza.status)
-            for key, stanza in self._status_file.stanzas().items()
-        }
+    def states(self, packages: Iterable[str] | None = None) -> dict[tuple[str, str], PackageState]:
+        """Return the state of every package that dpkg knows, or of ``packages``, by (package, architecture)."""
+        if packages is None:
+            stanzas = self._status_file.stanzas()
+        else:
+            named = self.stanzas(packages)
+            stanzas = {(name, kind): one for name, kinds in named.items() for kind, one in kinds.items()}
+        return {key: PackageState(stanza.selection, stanza.status) for key, stanza in stanzas.items()}
 
     def stanzas(self, packages: Iterable[str]) -> dict[str, dict[str, Stanza]]:
         """Return the stanzas of ``packages`` (names without architecture) by name, then by architecture."""

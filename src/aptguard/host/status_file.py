@@ -106,6 +106,7 @@ class StatusFile:
 
     def __init__(self, data: bytes, updates: Iterable[bytes] = ()) -> None:
         self._parts = [data, *updates]
+        self._places: list[dict[bytes, list[int]]] | None = None
 
     def stanzas(self, packages: frozenset[str] | None = None) -> dict[tuple[str, str], Stanza]:
         """Return the stanzas by (package, architecture), all or those of the named ``packages``.
@@ -113,27 +114,35 @@ class StatusFile:
         Raises DpkgDatabaseError when something between two empty lines is no stanza.
         """
         found: dict[tuple[str, str], Stanza] = {}
-        for data in self._parts:
-            for text in _split(data) if packages is None else _named(data, packages):
-                stanza = read_stanza(text)
-                found[stanza.package, stanza.architecture] = stanza
+        for text in self._all() if packages is None else self._named(packages):
+            stanza = read_stanza(text)
+            found[stanza.package, stanza.architecture] = stanza
         return found
 
+    def _all(self) -> Iterator[bytes]:
+        for data in self._parts:
+            for text in re.split(rb"\n[ \t]*\n", data):
+                if text.strip():
+                    yield text
 
-def _split(data: bytes) -> Iterator[bytes]:
-    for text in re.split(rb"\n[ \t]*\n", data):
-        if text.strip():
-            yield text
+    def _named(self, packages: frozenset[str]) -> Iterator[bytes]:
+        if self._places is None:
+            self._places = [_places(data) for data in self._parts]
+        for data, places in zip(self._parts, self._places, strict=True):
+            for name in packages:
+                for place in places.get(name.encode("utf-8", "surrogateescape"), ()):
+                    # Bounded by empty lines; rfind from here is short, as Package stands at the top.
+                    start = data.rfind(b"\n\n", 0, place) + 1
+                    end = data.find(b"\n\n", place)
+                    yield data[start : end if end != -1 else len(data)]
 
 
-def _named(data: bytes, packages: frozenset[str]) -> Iterator[bytes]:
-    wanted = {name.encode("utf-8", "surrogateescape") for name in packages}
+def _places(data: bytes) -> dict[bytes, list[int]]:
+    """Return where each package is named in ``data``, in order."""
+    found: dict[bytes, list[int]] = {}
     for match in _NAME.finditer(data):
-        if match.group(1) in wanted:
-            # The stanza is bounded by empty lines; rfind from here is short, as Package stands at its top.
-            start = data.rfind(b"\n\n", 0, match.start()) + 1
-            end = data.find(b"\n\n", match.end())
-            yield data[start : end if end != -1 else len(data)]
+        found.setdefault(match.group(1), []).append(match.end())
+    return found
 
 
 def read_stanza(text: bytes) -> Stanza:

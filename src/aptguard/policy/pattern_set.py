@@ -81,7 +81,6 @@ class PatternSet(Generic[T]):
         self._near[directory] = result
         return result
 
-
     def _compiled(self, directory: str) -> list[tuple[int, Matcher, T]]:
         """Return the patterns that begin at ``directory``; only those of places that are asked about compile."""
         return [(order, matcher(text), value) for order, text, value in self._below.get(directory, ())]
