@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from aptguard.policy.load import LoadedPolicy
+from aptguard.policy.loaded import LoadedPolicy
 from aptguard.rehearsal.model import Limits, RehearsalRequest
 from aptguard.rehearsal.rehearse import rehearse
 from aptguard.shown import shown

@@ -23,7 +23,7 @@ from aptguard.guard.state import GuardState
 from aptguard.guard.waiting import Waiting
 from aptguard.host.dormant import dormant_accounts
 from aptguard.ledger.store import DIRECTORY
-from aptguard.policy.load import PolicyPaths
+from aptguard.policy.layers import PolicyPaths
 from aptguard.rehearsal.rehearse import expect_rehearsal
 from aptguard.report.machine import finding_as_plain, summary_as_plain
 from aptguard.serialization import to_plain

@@ -22,7 +22,8 @@ from aptguard.host.dormant import dormant_accounts
 from aptguard.host.dpkg_database import DpkgDatabase
 from aptguard.ledger.error import LedgerError
 from aptguard.ledger.store import Ledger
-from aptguard.policy.load import LoadedPolicy, PolicyPaths
+from aptguard.policy.layers import PolicyPaths
+from aptguard.policy.loaded import LoadedPolicy
 from aptguard.policy.unchanged import PolicyFiles
 from aptguard.report.model import Report
 from aptguard.transaction.fingerprint import short_id

@@ -53,7 +53,7 @@ class DpkgDatabase:
         return self.administrative_directory + b"/info"
 
     def states(self, packages: Iterable[str] | None = None) -> dict[tuple[str, str], PackageState]:
-        """Return the state of every package that dpkg knows, or of ``packages``, by (package, architecture)."""
+        """Return the state of all that dpkg knows, or of ``packages``, by (package, architecture)."""
         if packages is None:
             stanzas = self._status_file.stanzas()
         else:

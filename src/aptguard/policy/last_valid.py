@@ -1,14 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The copy of the last valid policy on disk, for the day on which a file is broken; standard library only."""
+"""The copy of the last valid policy on disk; standard library only.
+
+It is there for the day on which a file is broken, and spares reading the files anew while they say word for
+word what they said when it was made: what checks them (pydantic) takes longer to load than all the rest.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import stat
+from collections.abc import Iterable
 
+from aptguard import __version__
 from aptguard.policy.checks import CHECK_NAMES, DEFAULT_CHECKS
 from aptguard.policy.model import Policy
 from aptguard.policy.pattern_syntax import checked
@@ -19,12 +26,31 @@ SCHEMA = 1
 _LARGEST = 64 << 20  # bytes
 
 
-def save_last_valid(path: str, policy: Policy) -> PolicyProblem | None:
+def made_of(files: Iterable[tuple[str, str]]) -> str | None:
+    """Return what tells a policy made of ``files`` (path and digest, in order) by this program from others.
+
+    None where that cannot be told.
+    """
+    here = os.path.dirname(os.path.abspath(__file__))
+    try:
+        with os.scandir(here) as entries:
+            modules = sorted((entry.name, entry.stat()) for entry in entries if entry.name.endswith(".py"))
+    except OSError:
+        return None
+    # Another program may read the same files in another way, also one of the same version, installed later.
+    program = [(name, status.st_size, status.st_mtime_ns, status.st_ctime_ns) for name, status in modules]
+    return hashlib.sha256(json.dumps([__version__, program, list(files)]).encode()).hexdigest()
+
+
+def save_last_valid(path: str, policy: Policy, sources: str | None = None) -> PolicyProblem | None:
     """Keep ``policy`` in ``path``, mode 0600, whole or not at all; return a warning where that failed.
 
-    Writes nothing when the same policy is there already.
+    ``sources`` is what made_of() says of its files, None where it is not to stand for them. Writes nothing
+    when the same is there already.
     """
-    data = json.dumps({"schema": SCHEMA, "policy": to_plain(policy)}, sort_keys=True).encode("ascii") + b"\n"
+    plain = to_plain(policy)
+    kept = {"schema": SCHEMA, "policy": plain, "made_of": sources, "digest": _digest(plain)}
+    data = json.dumps(kept, sort_keys=True).encode("ascii") + b"\n"
     try:
         with contextlib.suppress(OSError, ValueError):
             if _read(path) == data:
@@ -38,6 +64,22 @@ def save_last_valid(path: str, policy: Policy) -> PolicyProblem | None:
             gravity=Gravity.WARNING,
         )
     return None
+
+
+def load_made_of(path: str, sources: str) -> Policy | None:
+    """Return the kept policy if it is whole and was made of just these ``sources``."""
+    try:
+        kept = json.loads(_read(path))
+        plain = kept["policy"]
+        if (kept["schema"], kept["made_of"], kept["digest"]) == (SCHEMA, sources, _digest(plain)):
+            return from_plain(Policy, plain)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        pass  # load_last_valid says what is wrong with it, where that matters
+    return None
+
+
+def _digest(plain: object) -> str:
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode("ascii")).hexdigest()
 
 
 def load_last_valid(path: str) -> tuple[Policy | None, PolicyProblem | None]:

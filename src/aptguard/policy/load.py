@@ -4,40 +4,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from enum import Enum
+from dataclasses import replace
 
 from aptguard.policy.checks import BUILT_IN, DEFAULT_CHECKS
+from aptguard.policy.file_bytes import PolicyFileError
 from aptguard.policy.finding import Severity
 from aptguard.policy.interpret import PolicyPart, interpret
-from aptguard.policy.last_valid import load_last_valid, save_last_valid
+from aptguard.policy.last_valid import load_last_valid, made_of, save_last_valid
 from aptguard.policy.layers import PolicyPaths, find_layers
+from aptguard.policy.loaded import Basis, LoadedPolicy
 from aptguard.policy.merge import merge
 from aptguard.policy.model import PathRule, Place, Policy
 from aptguard.policy.pattern import Pattern
-from aptguard.policy.policy_file import PolicyFileError, read_policy_file
+from aptguard.policy.policy_file import read_policy_file
 from aptguard.policy.problem import Gravity, PolicyProblem
 from aptguard.policy.real_places import with_real_places
-
-
-class Basis(Enum):
-    """Where the policy in force comes from."""
-
-    FILES = "files"  # all files are valid
-    LAST_VALID = "last valid"  # the copy of the policy from before a file was broken
-    VENDOR = "vendor"  # the shipped files alone
-    BUILT_IN = "built-in"  # not even those
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedPolicy:
-    """A policy that can be used, always; ``degraded`` when it is not what the files say, for ``problems``."""
-
-    policy: Policy
-    problems: tuple[PolicyProblem, ...] = ()
-    degraded: bool = False
-    basis: Basis = Basis.FILES
-
 
 # Used beside what is left of the shipped files when those are broken and no valid policy was ever kept.
 LAST_RESORT = PathRule(
@@ -80,7 +61,8 @@ def load_as_written(paths: PolicyPaths, *, remember: bool = True) -> LoadedPolic
     policy, misfits = merge(parts)
     problems += misfits
     if not has_errors(problems):
-        if remember and (warning := save_last_valid(paths.last_valid, policy)) is not None:
+        sources = None if problems else made_of([(part.file.path, part.file.digest) for part in parts])
+        if remember and (warning := save_last_valid(paths.last_valid, policy, sources)) is not None:
             problems.append(warning)
         return LoadedPolicy(policy, tuple(problems))
     kept, problem = load_last_valid(paths.last_valid)

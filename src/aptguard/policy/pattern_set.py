@@ -82,7 +82,7 @@ class PatternSet(Generic[T]):
         return result
 
     def _compiled(self, directory: str) -> list[tuple[int, Matcher, T]]:
-        """Return the patterns that begin at ``directory``; only those of places that are asked about compile."""
+        """Return the patterns that begin at ``directory``; none compiles before its place is asked about."""
         return [(order, matcher(text), value) for order, text, value in self._below.get(directory, ())]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The policy of a process that lives on: read again only when a file of it has changed."""
+"""The policy in force for a process: read again only when a file of it has changed."""
 
 from __future__ import annotations
 
@@ -7,14 +7,33 @@ import os
 import time
 from dataclasses import replace
 
+from aptguard.policy.file_bytes import PolicyFileError, digest, read_bytes
+from aptguard.policy.last_valid import load_made_of, made_of
 from aptguard.policy.layers import PolicyPaths, find_layers
-from aptguard.policy.load import LoadedPolicy, load_as_written
+from aptguard.policy.loaded import LoadedPolicy
 from aptguard.policy.real_places import with_real_places
 
 _SETTLED_NS = 2_000_000_000  # what changed more recently may change again within its clock's tick
 
 _Version = tuple[int, ...] | None
 _Key = tuple[tuple[str, _Version, _Version], ...]
+
+
+def load_unless_kept(paths: PolicyPaths) -> LoadedPolicy:
+    """Return the same as load.load_as_written, without reading what the kept copy was made of."""
+    layers = find_layers(paths)
+    if not layers.problems:
+        try:
+            sources = made_of([(path, digest(read_bytes(path))) for path in layers.in_force])
+        except PolicyFileError:
+            sources = None  # to be told by the reader
+        kept = None if sources is None else load_made_of(paths.last_valid, sources)
+        if kept is not None:
+            return LoadedPolicy(kept)
+    # At its first use: it takes as long to load as half of the guard.
+    from aptguard.policy.load import load_as_written
+
+    return load_as_written(paths)
 
 
 class PolicyFiles:
@@ -32,7 +51,7 @@ class PolicyFiles:
         if kept is not None and kept[0] == key:
             loaded = kept[1]
         else:
-            loaded = load_as_written(self._paths)
+            loaded = load_unless_kept(self._paths)
             # The key is older than the reading: a change in between makes the next call read again.
             self._kept = None if key is None or loaded.problems else (key, loaded)
         # Where links lead may have changed without any change of the policy's files.

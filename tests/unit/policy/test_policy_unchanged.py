@@ -35,13 +35,13 @@ class Files:
         )
         self.files = PolicyFiles(self.paths)
         self.read = 0
-        real = unchanged.load_as_written
+        real = unchanged.load_unless_kept
 
         def counted(paths: PolicyPaths) -> object:
             self.read += 1
             return real(paths)
 
-        monkeypatch.setattr(unchanged, "load_as_written", counted)
+        monkeypatch.setattr(unchanged, "load_unless_kept", counted)
         monkeypatch.setattr(unchanged, "_SETTLED_NS", 0)
 
     def rules(self) -> set[str]:
