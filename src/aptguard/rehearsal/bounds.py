@@ -33,13 +33,34 @@ class Memory:
 
 def read_memory() -> Memory:
     """Return what /proc/meminfo and /proc/vmstat say (proc_meminfo(5)); OSError without /proc."""
-    values = {}
+    contents = []
     for name in ("meminfo", "vmstat"):
         with open(f"/proc/{name}", "rb") as file:
-            for line in file:
-                key, value = line.split()[:2]
-                values[key] = int(value)
-    return Memory(values[b"MemTotal:"] << 10, values[b"MemAvailable:"] << 10, values.get(b"oom_kill", 0))
+            contents.append(b"\n" + file.read())
+    memory, events = contents
+    kills = _number(events, b"oom_kill ") if b"\noom_kill " in events else 0
+    return Memory(_number(memory, b"MemTotal:") << 10, _number(memory, b"MemAvailable:") << 10, kills)
+
+
+def _number(content: bytes, key: bytes) -> int:
+    """Return the number behind ``key`` at the beginning of a line; not by taking all lines apart, of 200."""
+    start = content.index(b"\n" + key) + 1 + len(key)
+    return int(content[start : content.index(b"\n", start)].split()[0])
+
+
+class Every:
+    """A look that is due when ``seconds`` have passed since the last one, whatever happens in between."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.due = 0.0
+
+    def is_due(self, now: float) -> bool:
+        """Return whether it is time for a look; if so, it is taken to be made now."""
+        if now < self.due:
+            return False
+        self.due = now + self._seconds
+        return True
 
 
 def for_machine(limits: Limits, memory: Memory) -> Limits:

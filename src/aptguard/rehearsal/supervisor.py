@@ -21,7 +21,7 @@ from typing import Any
 from aptguard.changes.model import Change
 from aptguard.rehearsal import harvest, linux, overlay
 from aptguard.rehearsal.answering import silent_mounts
-from aptguard.rehearsal.bounds import for_machine, memory_exhausted, read_memory, room_exhausted
+from aptguard.rehearsal.bounds import Every, for_machine, memory_exhausted, read_memory, room_exhausted
 from aptguard.rehearsal.channel import channel, mount_in, path_in, receive, send
 from aptguard.rehearsal.connections import Connections
 from aptguard.rehearsal.failure import describe_failure
@@ -41,7 +41,7 @@ from aptguard.rehearsal.upper_room import UpperRoom
 from aptguard.shown import shown
 
 _TICK_SECONDS = 0.02
-_TICKS_TO_MEMORY = 5
+_MEMORY_SECONDS = 0.1
 _GRACE_SECONDS = 5.0  # for the init process to kill what runs and to say so
 _LAST_WORDS_BYTES = 4096  # of a call that failed
 _FLOOD = 64  # times limits.output_bytes
@@ -63,7 +63,7 @@ class Supervisor:
         self._room = UpperRoom(request.limits)
         self._connections = Connections()
         self._request = replace(request, limits=for_machine(request.limits, self._memory))
-        self._ticks = 0
+        self._room_look, self._memory_look = Every(_TICK_SECONDS), Every(_MEMORY_SECONDS)
         self._caller = caller
         self._make_observer = make_observer
         self._observer: Observer = NoObserver((), "the rehearsal ended before it could be observed")
@@ -124,7 +124,7 @@ class Supervisor:
         while not self._quiet:
             now = time.monotonic()
             if kill_at is None:
-                reason = self._reason_to_stop(now > deadline)
+                reason = self._reason_to_stop(now, now > deadline)
                 if reason is not None:
                     self._cut_off = True
                     if reason:
@@ -135,11 +135,12 @@ class Supervisor:
             elif now > kill_at:
                 self._unknowns.append(Unknown("the rehearsal's end", "its init process did not answer"))
                 return
-            wait = min(_TICK_SECONDS, (kill_at or deadline) - now, self._observer.seconds_until_stop() or 1.0)
+            tick = self._room_look.due - now if kill_at is None else _TICK_SECONDS
+            wait = min(tick, (kill_at or deadline) - now, self._observer.seconds_until_stop() or 1.0)
             if not self._poll(max(0.0, wait)):
                 return
 
-    def _reason_to_stop(self, too_late: bool) -> str | None:
+    def _reason_to_stop(self, now: float, too_late: bool) -> str | None:
         """Return why the run must end now; an empty text when no reproach is meant; None to go on."""
         limits = self._request.limits
         if too_late:
@@ -151,12 +152,12 @@ class Supervisor:
             self._attempts = tuple(self._observer.attempts)
             self._notes.append("the rehearsal was ended early: what it had done already decides")
             return ""
-        self._ticks += 1
-        if self._ticks % _TICKS_TO_MEMORY == 0:
+        reason = None
+        if self._memory_look.is_due(now):
             reason = memory_exhausted(self._memory, read_memory())
-            if reason is not None:
-                return reason
-        return self._room_exhausted()
+        if reason is None and self._room_look.is_due(now):
+            reason = self._room_exhausted()
+        return reason
 
     def _room_exhausted(self) -> str | None:
         if self._scene.shared_memory >= 0:
