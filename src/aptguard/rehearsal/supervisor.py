@@ -152,12 +152,9 @@ class Supervisor:
             self._attempts = tuple(self._observer.attempts)
             self._notes.append("the rehearsal was ended early: what it had done already decides")
             return ""
-        reason = None
-        if self._memory_look.is_due(now):
-            reason = memory_exhausted(self._memory, read_memory())
-        if reason is None and self._room_look.is_due(now):
-            reason = self._room_exhausted()
-        return reason
+        if self._memory_look.is_due(now) and (reason := memory_exhausted(self._memory, read_memory())):
+            return reason
+        return self._room_exhausted() if self._room_look.is_due(now) else None
 
     def _room_exhausted(self) -> str | None:
         if self._scene.shared_memory >= 0:
