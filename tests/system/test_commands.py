@@ -71,6 +71,17 @@ def test_check_allows_what_is_harmless_by_exit_code_0(machine: Guest) -> None:
     assert machine.run(["dpkg-query", "-W", "hello"], check=False).returncode == 1
 
 
+def test_check_leaves_the_logs_of_apt_as_they_are(machine: Guest) -> None:
+    machine.run(["apt-get", "-q", "-y", "install", "hello"])  # as every real run it writes them
+    machine.run(["dpkg", "--purge", "hello"])
+    look = ["find", "/var/log/apt", "-printf", "%p %i %s %T@\n"]
+    before = machine.run(look).stdout
+    answer(machine, "check", "install", "hello")
+    answer(machine, "check", "full-upgrade")
+    assert "eipp.log" in before
+    assert machine.run(look).stdout == before
+
+
 def test_check_takes_a_deb_file(machine: Guest) -> None:
     machine.run(["cp", "/root/heir.deb", "/root/new heir.deb"])
     assert answer(machine, "check", "install", "/root/new heir.deb")["verdict"] == "allow"

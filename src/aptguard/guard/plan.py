@@ -4,7 +4,8 @@
 apt itself is asked, with its own configuration, and stopped at its Pre-Install-Pkgs hook: there the whole
 plan is known and nothing has been changed (a failing hook ends the run with exit code 100, before
 extended_states and dpkg's selections are written). A configuration file given by ``-c`` is read after all
-others, so ``#clear`` in it takes the other hooks out of this one run (apt.conf(5)).
+others, so ``#clear`` in it takes the other hooks out of this one run (apt.conf(5)). What apt would write
+beside its work (/var/log/apt/eipp.log.xz, compressed with 64 MiB of memory) or ask of logind is left out.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ _CAPTURE_OPTIONS = """\
 DPkg::Pre-Install-Pkgs { "/usr/bin/tee PLAN >/dev/null; exit 1"; };
 DPkg::Tools::Options::/usr/bin/tee::Version "3";
 DPkg::Tools::Options::/usr/bin/tee::InfoFD "0";
+Dir::Log::Planner "";
+Dir::Log::Solver "";
+DPkg::Inhibit-Shutdown "false";
 """
 
 
