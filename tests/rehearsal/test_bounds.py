@@ -93,6 +93,13 @@ def test_a_fork_bomb_ends(machine: Machine, script: str) -> None:
     assert bounded(result, "more than 64 processes"), result.unknowns
 
 
+def test_who_looks_at_the_bounds_comes_before_all_that_scripts_run(machine: Machine) -> None:
+    """Else a bomb leaves it no processor where a session is not scheduled apart from others."""
+    result = machine.rehearse_shell("cut -d' ' -f19 /proc/1/stat /proc/self/stat")
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert result.output.split() == [b"-20", b"%d" % max(own, 0)], result.output
+
+
 def test_a_bomb_of_threads_ends(machine: Machine) -> None:
     code = "import threading\nwhile True: threading.Thread(target=threading.Event().wait).start()"
     result = machine.rehearse_shell(
