@@ -26,6 +26,9 @@ pytestmark = [pytest.mark.needs_guest, pytest.mark.on_either_debian]
 MODULE = "/usr/lib/python3/dist-packages/aptguard"
 STOP_DAEMON = "systemctl stop aptguard.socket aptguard.service 2>/dev/null"
 
+BROKEN = "echo 'raise ImportError' > /usr/lib/python3/dist-packages/{}/__init__.py"
+NEW_POLICY = "echo 'mode = \"enforce\"' > /etc/aptguard/policy.d/new.toml"
+
 # The same hook, but for its patience with a daemon that says nothing.
 IMPATIENT = "sed -i 's/^FIRST_BYTE_SECONDS = .*/FIRST_BYTE_SECONDS = 0.5/' /usr/libexec/aptguard/hooklib/*.py"
 
@@ -138,9 +141,15 @@ AILMENTS = (
     Ailment("the module aptguard is gone", f"{STOP_DAEMON}; rm -r {MODULE}", "rule", "NOT JUDGED"),
     Ailment(
         "a library does not load",
-        f"{STOP_DAEMON}; echo 'raise ImportError' > /usr/lib/python3/dist-packages/pydantic/__init__.py",
+        f"{STOP_DAEMON}; {BROKEN.format('pydantic')}; {NEW_POLICY}",
         "rule",
         "NOT JUDGED",
+    ),
+    # Nothing checks the policy's files while they are those of the kept one; the journal needs no structlog.
+    Ailment(
+        "libraries do not load that are not needed",
+        f"{STOP_DAEMON}; {BROKEN.format('pydantic')}; {BROKEN.format('structlog')}",
+        "judged",
     ),
     Ailment("the hooks' library is gone", f"{STOP_DAEMON}; rm -r /usr/libexec/aptguard/hooklib", "unguarded"),
     Ailment("the hooks are gone", "rm -r /usr/libexec/aptguard", "unguarded", "NOT GUARDED"),
