@@ -194,13 +194,15 @@ class RecordedCallsTarget(Target):
         b"4\0service\0a\0b\0c\0",
         b"99999\0",
         b"1\0mknod\0",
+        b"4\0btrfs\0subvolume\0delete\0/srv\0",
+        b"2\0dd\0of=/dev/sda\0",
     )
 
     def seeds(self) -> Iterable[bytes]:
         return (b"3\0systemctl\0stop\0ssh\0" + b"4\0invoke-rc.d\0a\0restart\0--force\0", b"2\0sysctl\0a=b\0")
 
     def attempt(self, data: bytes) -> None:
-        for effect in read_calls(data):
+        for effect in read_calls(data)[0]:
             demand_sentence(effect.detail)
 
 

@@ -21,6 +21,7 @@ MODULES = (
     "class_h_plan",
     "class_i_somebody_else",
     "class_rest",
+    "storage",
     "benign_cleaning_up",
     "benign_upgrades",
     "benign_system",

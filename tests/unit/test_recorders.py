@@ -5,8 +5,12 @@ from __future__ import annotations
 
 import pytest
 
+from aptguard.rehearsal import recorders
 from aptguard.rehearsal.model import Effect
-from aptguard.rehearsal.recorders import read_calls
+
+
+def read_calls(data: bytes) -> tuple[Effect, ...]:
+    return recorders.read_calls(data)[0]
 
 
 def record(*words: bytes) -> bytes:

@@ -7,13 +7,13 @@ Standard library only. The places are read from what the programs wrote and from
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from aptguard.policy.check_settings import check_setting
 from aptguard.policy.finding import Finding
 from aptguard.policy.model import CheckSetting, Policy
 from aptguard.policy.output_places import OutputPlaces
-from aptguard.rehearsal.model import RehearsalResult
+from aptguard.rehearsal.model import DESTRUCTION, UNCLEAR, RehearsalResult, ScriptRun, Unknown
 from aptguard.shown import shown
 
 # GNU coreutils 9 and findutils 4.9, in the C locale and with typographic quotes.
@@ -53,8 +53,30 @@ def attempt_findings(result: RehearsalResult, policy: Policy) -> Iterator[Findin
     for effect in result.effects:
         if effect.kind in _REFUSED_KINDS:
             reason = f"A script tried to do harm and was stopped by the rehearsal: {shown(effect.detail)}."
-            package, _, script = (effect.cause or "").partition(" ")
-            yield _finding(setting, effect.path, reason, package or None, script or None)
+        elif effect.kind == DESTRUCTION:
+            reason = f"A script {shown(effect.detail)}: no rehearsal can show what that destroys."
+        else:
+            continue
+        package, script = _caller(effect.cause, result.scripts)
+        yield _finding(setting, effect.path, reason, package, script)
+
+
+def attempt_unknowns(result: RehearsalResult) -> Iterator[Unknown]:
+    """Yield an unknown for each call whose success on the machine would show what its failure hides here."""
+    for effect in result.effects:
+        if effect.kind == UNCLEAR:
+            by = f" (by {effect.cause})" if effect.cause else ""
+            reason = f"a script {shown(effect.detail)}{by}, which cannot succeed in a rehearsal"
+            yield Unknown("what becomes of disks and volumes", reason, effect.path)
+
+
+def _caller(cause: str | None, runs: Iterable[ScriptRun]) -> tuple[str | None, str | None]:
+    """Return package and script; its argument, which a recorded call does not tell, where only one ran."""
+    package, _, script = (cause or "").partition(" ")
+    if " " in script:
+        return package, script
+    ran = {run.script for run in runs if run.package == package and run.script.startswith(f"{script} ")}
+    return package or None, ran.pop() if len(ran) == 1 else script or None
 
 
 def _refusals(output: bytes) -> Iterator[tuple[int, bytes, str]]:
@@ -81,6 +103,7 @@ def _finding(
         reason=reason,
         change="attempted",
         path=path,
+        subject_package=None if path is not None else package or "",
         package=package,
         script=script,
         origin=setting.origin,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 
 from aptguard.policy.check_accounts import AccountCheck
-from aptguard.policy.check_attempts import attempt_findings
+from aptguard.policy.check_attempts import attempt_findings, attempt_unknowns
 from aptguard.policy.check_paths import PathCheck
 from aptguard.policy.check_plan import plan_findings
 from aptguard.policy.dangerous_homes import dormant_dangers
@@ -51,7 +51,8 @@ def judge(
             and not exceptions.excuse(one.rule, one.path, [one.package])
         ),
     ]
-    unknowns = (*result.unknowns, *facts.problems, *_unfinished(transaction, result))
+    unfinished = _unfinished(transaction, result)
+    unknowns = (*result.unknowns, *facts.problems, *unfinished, *attempt_unknowns(result))
     return Judgement(_verdict(findings, unknowns), worst_first(findings), unknowns)
 
 

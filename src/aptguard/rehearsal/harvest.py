@@ -15,12 +15,13 @@ from dataclasses import dataclass, field, replace
 from aptguard.changes.model import Cause, Change, FileType, Kind, Node
 from aptguard.changes.summary import tree_order
 from aptguard.rehearsal import linux
-from aptguard.rehearsal.model import Effect, Question, Unknown
+from aptguard.rehearsal.model import DESTRUCTION, Effect, Question, Unknown
 from aptguard.rehearsal.mount_plan import reachable_names
 from aptguard.rehearsal.mountinfo import Mount, is_below
 from aptguard.rehearsal.observer import ObservedLayer, Observer
 from aptguard.rehearsal.questions import questions_path, read_questions
 from aptguard.rehearsal.recorders import calls_path, read_calls
+from aptguard.rehearsal.storage_places import StoragePlaces
 from aptguard.shown import shown
 
 _LARGEST_FILE = 16 << 20
@@ -209,12 +210,38 @@ def _collect_one(
         os.close(fd)
 
 
-def recorded_effects(merged: int) -> tuple[tuple[Effect, ...], tuple[Unknown, ...]]:
-    """Return what the stand-ins recorded, and an Unknown when their record cannot be read any more."""
+def recorded_effects(
+    scene: Scene, changes: Iterable[Change]
+) -> tuple[tuple[Effect, ...], tuple[Unknown, ...]]:
+    """Return what the stand-ins recorded, and an Unknown when their record cannot be read any more.
+
+    With them what was written to a disk by its name: there is none here, so that a file was made of it.
+    """
+    written = tuple(
+        Effect(DESTRUCTION, f"would write to {shown(change.path)}", _words(change.cause), change.path)
+        for change in changes
+        if change.created and change.path.startswith(b"/dev/") and _is_disk(change.path)
+    )
+    what = "what was asked of running services and of devices"
     try:
-        return read_calls(_record(merged, calls_path())), ()
+        places = StoragePlaces(scene.merged, scene.layers)
+        effects, all_of_them = read_calls(_record(scene.merged, calls_path()), places)
     except (OSError, ValueError) as error:
-        return (), (Unknown("what was asked of running services", f"its record cannot be read: {error}"),)
+        return written, (Unknown(what, f"its record cannot be read: {error}"),)
+    damaged = () if all_of_them else (Unknown(what, "its record is damaged, or too long"),)
+    return (*effects, *written), damaged
+
+
+def _is_disk(path: bytes) -> bool:
+    """Whether a block device stands there on the machine, whose mounts this process sees."""
+    try:
+        return stat.S_ISBLK(os.stat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _words(cause: Cause | None) -> str | None:
+    return None if cause is None else " ".join(filter(None, (cause.package, cause.script))) or None
 
 
 def recorded_questions(merged: int) -> tuple[tuple[Question, ...], tuple[Unknown, ...]]:

@@ -281,3 +281,11 @@ def allocate(fd: int, size: int) -> None:
     """
     if _libc.fallocate(fd, 0, 0, size) < 0:
         raise _failure(f"cannot allocate {size >> 20} MiB of disk space (fallocate)")
+
+
+def file_system_type(fd: int) -> int:
+    """Return the magic number of the file system that ``fd`` is on (fstatfs(2))."""
+    buffer = ctypes.create_string_buffer(256)  # struct statfs begins with a word f_type
+    if _libc.fstatfs(fd, buffer) < 0:
+        raise _failure("cannot ask for the type of a file system")
+    return ctypes.c_ulong.from_buffer(buffer).value & 0xFFFFFFFF

@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 
 from aptguard.changes.model import Cause, Change
 
+# Kinds of effects on disks and volumes that decide: what would be destroyed, and what cannot be told.
+DESTRUCTION = "destruction"
+UNCLEAR = "unclear"
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -96,7 +100,7 @@ class Unknown:
 class Effect:
     """Something attempted beyond files: ``kind`` is socket, network, signal, service, mount, device, ...
 
-    ``path`` is set where an attempt (``attempt``) was aimed at one place.
+    ``path`` is set where an attempt (``attempt``, DESTRUCTION) was aimed at one place.
     """
 
     kind: str

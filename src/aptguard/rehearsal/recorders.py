@@ -17,28 +17,36 @@ from dataclasses import dataclass, replace
 
 from aptguard.rehearsal import linux
 from aptguard.rehearsal.devices import PRIVATE
-from aptguard.rehearsal.model import Effect
+from aptguard.rehearsal.model import DESTRUCTION, UNCLEAR, Effect
+from aptguard.rehearsal.storage_call import Meaning, Places
+from aptguard.rehearsal.storage_calls import STORAGE_PROGRAMS, read_call
 from aptguard.shown import shown
 
 _CALLS = PRIVATE + b"/calls"
 ORIGINALS = PRIVATE + b"/original"
 _DIRECTORIES = (b"/usr/sbin", b"/usr/bin", b"/sbin", b"/bin")
 # dpkg sets these two for each script (dpkg(1), ENVIRONMENT).
-_CALLER = b'"@${DPKG_MAINTSCRIPT_PACKAGE} ${DPKG_MAINTSCRIPT_NAME}"'
+_CALLER = b'"@${DPKG_MAINTSCRIPT_PACKAGE} ${DPKG_MAINTSCRIPT_NAME}\t$PWD"'
 _RECORD = b"printf '%s\\0' \"$(($# + 2))\" " + _CALLER + b' "${0##*/}" "$@"'
-_HEAD = b"#!/bin/sh\n" + _RECORD + b" >>" + _CALLS + b" 2>/dev/null\n"
+_NOTE = _RECORD + b" >>" + _CALLS + b" 2>/dev/null"
+_HEAD = b"#!/bin/sh\n" + _NOTE + b"\n"
 _SUCCEED = _HEAD + b"exit 0\n"
+
+# By the name under which it was called, if that is known: some programs go by it.
+_FIND = b"o=" + ORIGINALS + b'/"${0##*/}"; [ -e "$o" ] || o=' + ORIGINALS + b"/@NAME@\n"
+_ORIGINAL = b'"$o" "$@"'
 
 
 def _then(line: bytes) -> bytes:
-    return _HEAD + line + b"\n"
+    return _HEAD + _FIND + line + b"\n"
 
 
-_ORIGINAL = ORIGINALS + b'/"${0##*/}" "$@"'
 # systemd's own offline mode answers the calls that act, and really does those that only change files.
 _SYSTEMCTL = _then(b'case "${0##*/}" in systemctl) SYSTEMD_OFFLINE=1 exec ' + _ORIGINAL + b";; esac\nexit 0")
 _RUN_AND_SUCCEED = _then(_ORIGINAL + b"\nexit 0")
 _RUN = _then(b"exec " + _ORIGINAL)
+# It copies for all sorts of purposes; only what it writes to a place by name matters.
+_DD = b'#!/bin/sh\ncase "$*" in *of=*) ' + _NOTE + b";; esac\n" + _FIND + b"exec " + _ORIGINAL + b"\n"
 _UDEVADM = _then(b'case "$1" in info|--version|verify) exec ' + _ORIGINAL + b";; esac\nexit 0")
 
 _PROGRAMS: dict[bytes, tuple[str, bytes]] = {
@@ -77,8 +85,8 @@ _PROGRAMS: dict[bytes, tuple[str, bytes]] = {
     **dict.fromkeys((b"docker", b"podman", b"ctr", b"lxc", b"incus", b"virsh"), ("container", _RUN)),
     **dict.fromkeys((b"pkill", b"killall"), ("signal", _RUN)),
     **dict.fromkeys((b"efibootmgr", b"bootctl", b"fwupdmgr"), ("firmware", _RUN)),
-    **dict.fromkeys((b"mknod", b"wipefs", b"blkdiscard", b"sgdisk", b"sfdisk", b"parted"), ("device", _RUN)),
-    **dict.fromkeys((b"lvremove", b"vgremove", b"pvremove", b"zfs", b"zpool", b"mdadm"), ("device", _RUN)),
+    **dict.fromkeys((b"mknod", *STORAGE_PROGRAMS), ("device", _RUN)),
+    b"dd": ("device", _DD),
     b"mount": ("mount", _RUN),
     b"umount": ("mount", _RUN),
 }
@@ -92,7 +100,8 @@ _HARMLESS_VERBS = frozenset(
     b"reenable preset mask unmask link revert add-wants add-requires set-default daemon-reload "
     b"daemon-reexec --version --help".split()
 )
-_MOST_BYTES = 1 << 20
+_STORAGE_KINDS = {Meaning.ACTS: "device", Meaning.UNCLEAR: UNCLEAR, Meaning.DESTROYS: DESTRUCTION}
+_MOST_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +125,39 @@ def place_recorders() -> tuple[tuple[Placed, ...], tuple[str, ...]]:
     for directory in _DIRECTORIES:
         if os.path.realpath(directory) != directory:
             continue  # merged /usr: it is one of the others
-        for name, (_, text) in _PROGRAMS.items():
-            path = directory + b"/" + name
-            if _is_regular(path):
-                _try_to_replace(path, text, placed, notes, keep_as=name)
+        programs, links = _programs_in(directory)
+        for name in programs:
+            text = _PROGRAMS[name][1].replace(b"@NAME@", name)
+            _try_to_replace(directory + b"/" + name, text, placed, notes, keep_as=name)
+        for name in links:
+            _keep_name(directory, name)
     return tuple(placed), tuple(notes)
+
+
+def _programs_in(directory: bytes) -> tuple[list[bytes], list[bytes]]:
+    """Return which of the programs are files of ``directory``, and which are symbolic links there."""
+    programs: list[bytes] = []
+    links: list[bytes] = []
+    try:
+        entries = os.scandir(directory)
+    except FileNotFoundError:
+        return programs, links
+    with entries:
+        for entry in entries:
+            if entry.name in _PROGRAMS:
+                if entry.is_symlink():
+                    links.append(entry.name)
+                elif entry.is_file():
+                    programs.append(entry.name)
+    return programs, links
+
+
+def _keep_name(directory: bytes, name: bytes) -> None:
+    """Give an original the further name that it has by a link: mke2fs is mkfs.ext4, lvm is lvremove."""
+    with contextlib.suppress(OSError):
+        kept = os.path.basename(os.readlink(directory + b"/" + name))
+        if kept in _PROGRAMS:
+            os.symlink(kept, ORIGINALS + b"/" + name)
 
 
 def replace_file(path: bytes, text: bytes, placed: list[Placed], notes: list[str]) -> None:
@@ -141,8 +178,11 @@ def still_ours(placed: tuple[Placed, ...]) -> tuple[list[bytes], list[bytes]]:
     return untouched, altered
 
 
-def read_calls(data: bytes) -> tuple[Effect, ...]:
-    """Return what the recorded calls would have done, each once, in order; broken records end the list."""
+def read_calls(data: bytes, places: Places | None = None) -> tuple[tuple[Effect, ...], bool]:
+    """Return what the recorded calls would have done, each once, in order; whether that is all of them.
+
+    Broken records end the list. ``places`` know of the paths in them, by their names alone if not given.
+    """
     effects: dict[Effect, None] = {}
     words = data[:_MOST_BYTES].split(b"\0")
     place = 0
@@ -150,14 +190,15 @@ def read_calls(data: bytes) -> tuple[Effect, ...]:
         count = int(words[place])
         call = words[place + 1 : place + 1 + count]
         place += 1 + count
-        cause = None
+        cause, directory = None, b"/"
         if call and call[0].startswith(b"@"):
-            cause = shown(call.pop(0)[1:].strip())[:100] or None
+            caller, _, directory = call.pop(0)[1:].partition(b"\t")
+            cause = shown(caller.strip())[:100] or None
         if call:
-            effect = _effect(call)
+            effect = _effect(call, directory, places or Places())
             if effect is not None:
                 effects[replace(effect, cause=cause)] = None
-    return tuple(effects)
+    return tuple(effects), words[place:] == [b""]
 
 
 def calls_path() -> bytes:
@@ -165,9 +206,16 @@ def calls_path() -> bytes:
     return _CALLS
 
 
-def _effect(call: list[bytes]) -> Effect | None:
+def _effect(call: list[bytes], directory: bytes, places: Places) -> Effect | None:
     name, arguments = call[0], call[1:]
     kind = _PROGRAMS.get(name, ("service", b""))[0]
+    text = f"would run {shown(b' '.join(call))[:500]}"
+    reading = read_call(name, arguments, directory, places)
+    if reading is not None:
+        if reading.meaning is Meaning.ASKS:
+            return None
+        path = next((target for target in reading.targets if target.startswith(b"/")), None)
+        return Effect(_STORAGE_KINDS[reading.meaning], text, None, path)
     words = [word for word in arguments if not word.startswith(b"-")]
     if _only_asks(name, arguments, words):
         return None
@@ -181,7 +229,7 @@ def _effect(call: list[bytes]) -> Effect | None:
         return Effect(kind, f"would {shown(words[1])} {shown(words[0])}.service")
     if name == b"deb-systemd-invoke" and words:
         return Effect(kind, f"would {shown(b' '.join(words))}")
-    return Effect(kind, f"would run {shown(b' '.join(call))[:500]}")
+    return Effect(kind, text)
 
 
 def _only_asks(name: bytes, arguments: list[bytes], words: list[bytes]) -> bool:

@@ -339,7 +339,7 @@ class Supervisor:
             self._unknowns += changed_meanwhile(changes, self._scene.layers, self._scene.mounts, self._began)
             collected, unread = harvest.collect(self._scene.merged, self._request.collect)
             self._unknowns += unread
-            effects, unread = harvest.recorded_effects(self._scene.merged)
+            effects, unread = harvest.recorded_effects(self._scene, changes)
             self._unknowns += unread
             questions, unread = harvest.recorded_questions(self._scene.merged)
             self._unknowns += unread
