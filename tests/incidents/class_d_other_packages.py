@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from incidents.incident import Incident, Told, Toy, install, purge, remove
+from incidents.incident import Incident, Told, Toy, harmless, install, purge, remove
 
 
 def _toy(name: str, **scripts: str) -> Toy:
@@ -252,5 +252,36 @@ INCIDENTS = (
         precondition="mkdir -p /srv/hpcc && echo data > /srv/hpcc/data && ln -s /srv/hpcc /opt/hpcc",
         told=(Told("local-data", path="/opt/hpcc", script="prerm remove"),),
         kept=("/opt/hpcc", "/srv/hpcc/data"),
+    ),
+    Incident(
+        "the purge deletes what may be a file of a package whose file list is lost",
+        "D lost-file-list",
+        purge("list-user"),
+        verdict="unknown",
+        installed=(
+            _toy("list-loser"),
+            _toy(
+                "list-user",
+                postinst="mkdir -p /var/lib/list-user",
+                postrm='[ "$1" != purge ] || rm -rf /var/lib/list-user',
+            ),
+        ),
+        precondition="rm /var/lib/dpkg/info/list-loser.list; echo x > /var/lib/list-user/plugin",
+        kept=("/var/lib/list-user/plugin", "/usr/share/list-user/README"),
+    ),
+    harmless(
+        "the purge of a package is none the worse for the lost file list of another one",
+        purge("list-bystander"),
+        installed=(
+            _toy("list-loser"),
+            _toy(
+                "list-bystander",
+                postinst="adduser --quiet --system --no-create-home --home /nonexistent list-bystander",
+                postrm='[ "$1" != purge ] || deluser --quiet list-bystander',
+            ),
+        ),
+        precondition="rm /var/lib/dpkg/info/list-loser.list",
+        gone=("/usr/share/list-bystander/README",),
+        kept=("/usr/share/list-loser/README",),
     ),
 )

@@ -10,6 +10,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
 
 from aptguard.host.alternatives import alternative_links
@@ -26,7 +27,20 @@ from aptguard.transaction.package_state import PackageState
 _UPDATE = re.compile(rb"[0-9]{4}")  # the journal's files; tmp.i is unfinished (dpkg: lib/dpkg/dbmodify.c)
 _MANY_PATHS = 20_000  # from here on one pass over all lists is faster than as many look-ups
 
-__all__ = ["DpkgDatabase", "DpkgDatabaseError"]
+__all__ = ["DpkgDatabase", "DpkgDatabaseError", "Owners"]
+
+
+@dataclass(frozen=True, slots=True)
+class Owners:
+    """Whose paths are.
+
+    ``known`` maps each path to the installed packages whose file stands there. ``unsure`` are the paths
+    that nobody lists, where ``broken`` packages have a list that is damaged or missing and might own them.
+    """
+
+    known: dict[bytes, tuple[str, ...]]
+    unsure: frozenset[bytes]
+    broken: tuple[str, ...]
 
 
 class DpkgDatabase:
@@ -152,9 +166,19 @@ class DpkgDatabase:
     def owners(self, paths: Iterable[bytes]) -> dict[bytes, tuple[str, ...]]:
         """Return for each of the canonical ``paths`` the installed packages whose file stands there.
 
-        Diversions are applied. A path nobody lists is absent; raises DpkgDatabaseError when a package
-        without a readable list might be its owner.
+        A path nobody lists is absent; raises DpkgDatabaseError when a package without a readable list might
+        be its owner.
         """
+        owners = self.owners_as_far_as_known(paths)
+        if owners.unsure:
+            raise DpkgDatabaseError(
+                f"Nobody lists {shown(min(owners.unsure))}, but dpkg's list of the files of "
+                f"{shown(owners.broken[0])} is damaged or missing and might have named it."
+            )
+        return owners.known
+
+    def owners_as_far_as_known(self, paths: Iterable[bytes]) -> Owners:
+        """Return whose the canonical ``paths`` are, with diversions, and where that cannot be said."""
         asked = frozenset(paths)
         diversions = self.diversions.canonical(self.canonical.path)
         # A diverted file is listed under the path it was shipped with.
@@ -171,13 +195,8 @@ class DpkgDatabase:
                         names.add(package)
             if names:
                 owners[path] = tuple(sorted(names))
-        ownerless = asked - owners.keys()
-        if ownerless and odd:
-            raise DpkgDatabaseError(
-                f"Nobody lists {shown(min(ownerless))}, but dpkg's list of the files of "
-                f"{shown(min(odd))} is damaged or missing and might have named it."
-            )
-        return owners
+        broken = tuple(name.decode("utf-8", "surrogateescape") for name in sorted(odd))
+        return Owners(owners, asked - owners.keys() if broken else frozenset(), broken)
 
     def _find(self, paths: frozenset[bytes]) -> tuple[Listings, frozenset[bytes]]:
         if not paths:

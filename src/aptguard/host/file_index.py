@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 from aptguard.host.canonical import Canonicaliser
+from aptguard.host.errors import DpkgDatabaseError
 from aptguard.host.file_lists import ListFile, Listings, list_files, read_list
 
 _VERSION = 1
@@ -36,7 +37,8 @@ _ADD_MISSING = "INSERT OR REPLACE INTO list (name, size, mtime_ns, inode, odd_li
 class FileIndex:
     """The index in the file ``location`` of the lists in ``directory``. One object serves one judgement.
 
-    ``expected`` says which lists there should be; one that is missing is kept as a list of odd lines.
+    ``expected`` says which lists there should be; one that is missing, or that cannot be read, is kept as a
+    list of odd lines.
 
     Rows of a list that was replaced stay behind under an id that no longer exists; the joins pass them
     over, and a rebuild drops them once they are many.
@@ -165,19 +167,23 @@ class FileIndex:
             connection.executemany("DELETE FROM list WHERE id = ?", ((identity,) for identity in gone))
             if len(gone) * 4 > len(known):
                 connection.execute("DELETE FROM path WHERE list NOT IN (SELECT id FROM list)")
-            for name, file in present.items():
-                if name not in known or known[name][1] != file:
-                    self._add(connection, file)
-            connection.executemany(
-                _ADD_MISSING,
-                ((name,) for name in self._expected() if name not in present),
-            )
+            unread = [
+                name
+                for name, file in present.items()
+                if (name not in known or known[name][1] != file) and not self._add(connection, file)
+            ]
+            missing = [name for name in self._expected() if name not in present]
+            connection.executemany(_ADD_MISSING, ((name,) for name in (*missing, *unread)))
             connection.execute("DELETE FROM state")
-            if key is not None:
+            if key is not None and not unread:
                 connection.execute("INSERT INTO state VALUES (?)", (key,))
 
-    def _add(self, connection: sqlite3.Connection, file: ListFile) -> None:
-        content = read_list(self._directory, file.name)
+    def _add(self, connection: sqlite3.Connection, file: ListFile) -> bool:
+        """Take in one list; return False when it cannot be read."""
+        try:
+            content = read_list(self._directory, file.name)
+        except DpkgDatabaseError:
+            return False
         identity = connection.execute(
             "INSERT INTO list (name, size, mtime_ns, inode, odd_lines) VALUES (?, ?, ?, ?, ?)",
             (file.name, file.size, file.mtime_ns, file.inode, content.odd_lines),
@@ -190,6 +196,7 @@ class FileIndex:
         connection.executemany(
             "INSERT OR IGNORE INTO alias VALUES (?, ?)", (pair for pair in aliases if pair[0] != pair[1])
         )
+        return True
 
     def _directory_key(self) -> bytes | None:
         try:

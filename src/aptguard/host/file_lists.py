@@ -79,15 +79,19 @@ def search_lists(
 ) -> tuple[Listings, frozenset[bytes]]:
     """Return (for each of ``wanted`` that is listed: (list's name, path as written) pairs, odd lists' names).
 
-    A list that is ``expected`` but missing counts as odd. Reads every list once: about 50 ms for 900
-    packages, the same for one path as for a hundred thousand.
+    A list that is ``expected`` but missing, or that cannot be read, counts as odd. Reads every list once:
+    about 50 ms for 900 packages, the same for one path as for a hundred thousand.
     """
     names_wanted = {path.rpartition(b"/")[2] for path in wanted}
     found: Listings = {}
     odd = set(expected)
     for file in list_files(directory):
         odd.discard(file.name)
-        file_list = read_list(directory, file.name)
+        try:
+            file_list = read_list(directory, file.name)
+        except DpkgDatabaseError:
+            odd.add(file.name)
+            continue
         if file_list.odd_lines:
             odd.add(file.name)
         for path in file_list.paths:

@@ -58,11 +58,13 @@ def gather_facts(
     foreign = {name for change in touched for name in (change.path, *change.other_names)}
     own_listed = own.listed | listed_after
     above = _directories_above(change.path for change in result.changes if change.path not in own_listed)
-    owners = database.owners(foreign | above)
+    asked = database.owners_as_far_as_known(foreign | above)
+    owners = asked.known
+    _demand_lists_of_instances(transaction, asked.broken)
     names = {name for path in foreign for name in owners.get(path, ())}
     replaced = _replaced(transaction, result, database, own)
     names.update(name for owned_by in replaced.values() for name in owned_by)
-    names.update(own.binary_packages)
+    names.update((*own.binary_packages, *asked.broken))
     others = {
         directory: outside
         for directory in above
@@ -98,9 +100,24 @@ def gather_facts(
         emptied=emptied_directories(above, result, database, own_listed),
         role_holders=holders.staying,
         role_leavers=holders.leaving,
+        owner_unsure=asked.unsure & foreign - own_listed - own.conffiles,
+        broken_lists=asked.broken,
         running_kernel="" if database.root else os.uname().release,
         problems=tuple(problems),
     )
+
+
+def _demand_lists_of_instances(transaction: Transaction, broken: Iterable[str]) -> None:
+    """Raise where a list is broken of a package that the transaction has for another architecture.
+
+    The two share files, so that a path which the one lists may be the other's all the same.
+    """
+    for name in broken:
+        if name.partition(":")[0] in transaction.packages:
+            raise DpkgDatabaseError(
+                f"dpkg's list of the files of {shown(name)} is damaged or missing; reinstall the package to "
+                "get a sound one."
+            )
 
 
 def _list_paths(item: Item) -> tuple[bytes, ...]:

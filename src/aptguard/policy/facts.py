@@ -90,7 +90,9 @@ class Facts:
     that hold it afterwards, ``role_leavers`` to those that go.
     ``own_accounts`` are the vanishing accounts and groups that scripts of the transaction name.
     ``declared_accounts`` are the accounts that sysusers.d(5) declares; ``accounts_coming`` those that files
-    which the transaction brings declare, and that are not there when it has ended. ``problems`` is what
+    which the transaction brings declare, and that are not there when it has ended.
+    ``owner_unsure`` are changed paths that nobody lists and that may be files of the ``broken_lists``: of
+    packages whose list is damaged or missing. ``problems`` is what
     could not be found out; one of these forbids ``allow``.
     """
 
@@ -117,5 +119,7 @@ class Facts:
     emptied: frozenset[bytes] = frozenset()
     role_holders: dict[str, tuple[str, ...]] = field(default_factory=dict)
     role_leavers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    owner_unsure: frozenset[bytes] = frozenset()
+    broken_lists: tuple[str, ...] = ()
     running_kernel: str = ""
     problems: tuple[Unknown, ...] = ()

@@ -11,6 +11,7 @@ from datetime import date
 
 from aptguard.policy.check_accounts import AccountCheck
 from aptguard.policy.check_attempts import attempt_findings, attempt_unknowns
+from aptguard.policy.check_owners import unsure_owners
 from aptguard.policy.check_paths import PathCheck
 from aptguard.policy.check_plan import plan_findings
 from aptguard.policy.dangerous_homes import dormant_dangers
@@ -37,9 +38,10 @@ def judge(
     anything could not be rehearsed, covered or found out. ALLOW only when neither is so.
     """
     exceptions = Exceptions(policy, transaction.packages, today)
-    violations = PathCheck(transaction, result.changes, facts, policy, result.earlier_causes).violations()
+    check = PathCheck(transaction, result.changes, facts, policy, result.earlier_causes)
+    violations = [one for one in check.violations() if not _excused(one, exceptions)]
     findings = [
-        *group(one for one in violations if not _excused(one, exceptions)),
+        *group(violations),
         *together(
             one
             for one in (
@@ -51,8 +53,13 @@ def judge(
             and not exceptions.excuse(one.rule, one.path, [one.package])
         ),
     ]
-    unfinished = _unfinished(transaction, result)
-    unknowns = (*result.unknowns, *facts.problems, *unfinished, *attempt_unknowns(result))
+    unknowns = (
+        *result.unknowns,
+        *facts.problems,
+        *_unfinished(transaction, result),
+        *attempt_unknowns(result),
+        *unsure_owners(transaction, result, facts, policy, violations, lambda one: _excused(one, exceptions)),
+    )
     return Judgement(_verdict(findings, unknowns), worst_first(findings), unknowns)
 
 
