@@ -130,7 +130,7 @@ def place_recorders() -> tuple[tuple[Placed, ...], tuple[str, ...]]:
             text = _PROGRAMS[name][1].replace(b"@NAME@", name)
             _try_to_replace(directory + b"/" + name, text, placed, notes, keep_as=name)
         for name in links:
-            _keep_name(directory, name)
+            _keep_name(directory, name, notes)
     return tuple(placed), tuple(notes)
 
 
@@ -152,12 +152,16 @@ def _programs_in(directory: bytes) -> tuple[list[bytes], list[bytes]]:
     return programs, links
 
 
-def _keep_name(directory: bytes, name: bytes) -> None:
+def _keep_name(directory: bytes, name: bytes, notes: list[str]) -> None:
     """Give an original the further name that it has by a link: mke2fs is mkfs.ext4, lvm is lvremove."""
-    with contextlib.suppress(OSError):
-        kept = os.path.basename(os.readlink(directory + b"/" + name))
+    path = directory + b"/" + name
+    try:
+        kept = os.path.basename(os.readlink(path))
         if kept in _PROGRAMS:
-            os.symlink(kept, ORIGINALS + b"/" + name)
+            with contextlib.suppress(FileExistsError):  # another directory has a program of this name
+                os.symlink(kept, ORIGINALS + b"/" + name)
+    except OSError as error:
+        notes.append(f"calls of {shown(path)} are not made by that name: {error.strerror}")
 
 
 def replace_file(path: bytes, text: bytes, placed: list[Placed], notes: list[str]) -> None:
