@@ -35,6 +35,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "on_either_debian: says the same of both; runs on one, and on both with APTGUARD_WHOLE=1"
     )
+    # Where xdist is not installed, nothing else knows it.
+    config.addinivalue_line("markers", "xdist_group: the machine that a test shares with others")
 
 
 def skip_for_missing(need: str) -> None:
