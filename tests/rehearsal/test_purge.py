@@ -71,6 +71,20 @@ def test_a_purge_tells_every_deleted_path_on_every_file_system(toy: Machine) -> 
     assert [step.status for step in result.steps] == [0] * len(result.steps)
 
 
+@pytest.mark.parametrize("wish", ["deinstall", "purge"])
+def test_what_somebody_has_wished_away_earlier_stays_as_it_does_when_apt_purges(
+    toy: Machine, tmp_path: Path, wish: str
+) -> None:
+    toy.install(build_deb(tmp_path / "debs", "bystander", files={"/usr/share/bystander": "b"}))
+    status = toy.read("/var/lib/dpkg/status")
+    head, name, tail = status.partition("Package: bystander\n")
+    toy.write("/var/lib/dpkg/status", head + name + tail.replace("Status: install", f"Status: {wish}", 1))
+    result = toy.rehearse(*purge("toy"))
+    assert result.complete, (result.unknowns, result.output)
+    assert kinds(result, "/etc/toy.conf") == {Kind.DELETED}
+    assert kinds(result, "/usr/share/bystander") == set()
+
+
 def test_nothing_of_a_rehearsed_purge_happens(toy: Machine) -> None:
     before = toy.read("/var/lib/dpkg/status")
     assert toy.rehearse(*purge("toy")).complete

@@ -39,13 +39,13 @@ def test_a_removal_is_one_call() -> None:
     ]
 
 
-def test_a_purge_removes_first_and_purges_what_is_selected_for_it() -> None:
+def test_a_purge_removes_first_and_purges_nothing_that_somebody_else_wished_for() -> None:
     selections = "--set-selections < 'a:amd64 purge\\nb:amd64 deinstall\\n'"
     assert calls(gone("a", Action.PURGE), gone("b")) == [
         selections,
         "--remove a:amd64 b:amd64",
         selections,
-        "--purge --pending",
+        "--purge a:amd64",
     ]
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The calls of dpkg that apt makes for a transaction, in apt's order; pure.
 
-Source: pkgDPkgPM::Go in apt's apt-pkg/deb/dpkgpm.cc (2.6 and 3.0 agree). It differs in three ways:
+Source: pkgDPkgPM::Go in apt's apt-pkg/deb/dpkgpm.cc (2.6 and 3.0 agree). It differs in four ways:
 
 * Nobody can answer in a rehearsal: conffile questions take dpkg's default (the installed file stays) unless
   the options say otherwise.
@@ -10,6 +10,8 @@ Source: pkgDPkgPM::Go in apt's apt-pkg/deb/dpkgpm.cc (2.6 and 3.0 agree). It dif
 * apt calls ``--configure --pending`` before the purge too. Even with ``--no-triggers`` that call runs all
   pending triggers, which cost more than everything else; here it names the packages that wait for it, and
   the triggers come last.
+* apt purges by ``--purge --pending``, and has the selections of all other packages be ``install`` meanwhile.
+  Here the call names what it purges, so that nobody's older wish is fulfilled either.
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ def steps(transaction: Transaction, *, triggers: bool, left_out: Iterable[str] =
     if any(item.action is Action.PURGE for item in transaction.items):
         # A removal has set the selection of its package to deinstall; apt writes its own once more.
         calls.append(_set_selections(options, selections))
-        calls.append(Step((*quiet, b"--force-depends", b"--abort-after=1", b"--purge", b"--pending")))
+        purged = [_name(item).encode() for item in transaction.items if item.action is Action.PURGE]
+        words = (b"--force-depends", b"--abort-after=1", b"--purge", *dict.fromkeys(purged))
+        calls.append(Step((*quiet, *words)))
     if triggers:
         calls.append(_triggers(transaction, options, tuple(left_out)))
     return tuple(calls)
