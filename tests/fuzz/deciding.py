@@ -58,7 +58,7 @@ class FuzzGuard(Guard):
 
     def __init__(self, state: GuardState) -> None:
         self._state = state
-        self._aftermath = mock.Mock()  # there is no run to be followed
+        self._aftermath, self._putting_back = mock.Mock(), mock.Mock()  # there is no run to be followed
 
 
 class DecidingTarget(Target):

@@ -39,7 +39,7 @@ with cache.actiongroup():
 cache.commit()
 """
 
-# Searches for the package, presses the key, goes through the preview, waits for the end of the run.
+# Searches for the package, presses the key, goes through the preview, waits for the end of the run, quits.
 APTITUDE_SCREEN = r"""#!/bin/bash
 package=$1 key=$2
 tmux() { command tmux -L aptitude "$@"; }
@@ -54,7 +54,7 @@ shows() {
     exit 99
 }
 tmux kill-server 2>/dev/null
-tmux new-session -d -x 100 -y 30 aptitude
+tmux new-session -d -x 100 -y 30 aptitude -o Aptitude::UI::Prompt-On-Exit=false
 shows 'Installed Packages|Not Installed'
 tmux send-keys /
 shows 'Search for:'
@@ -70,7 +70,12 @@ shows 'Press Return to continue'
 screen=$(tmux capture-pane -p -S -)
 tmux send-keys Enter
 shows 'Installed Packages|Not Installed|C-T: Menu'
-tmux kill-server
+tmux send-keys Q
+for _ in $(seq 300); do
+    tmux has-session 2>/dev/null || break
+    sleep 0.05
+done
+tmux kill-server 2>/dev/null
 printf '%s\n' "$screen"
 ! grep -q 'BLOCKED' <<<"$screen"
 """

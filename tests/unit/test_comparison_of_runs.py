@@ -307,8 +307,8 @@ def sleeper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> subprocess.Popen
         process.stdin.close()
 
 
-def watch(tmp_path: Path, ended: list[Expectation]) -> RunWatch:
-    return RunWatch(ended.append, directory=str(tmp_path / "runs"))
+def watch(tmp_path: Path, ended: list[Expectation]) -> RunWatch[Expectation]:
+    return RunWatch(ended.append, Expectation, directory=str(tmp_path / "runs"))
 
 
 EXPECTED = Expectation("7F3K-92QX", 1, 0.0, ("toy",), packages=(ExpectedPackage("toy", "", "", "", ()),))
@@ -377,18 +377,22 @@ def test_a_later_daemon_follows_what_a_dead_one_has_followed(
     assert note is not None
     lost: list[Expectation] = []
     after = watch(tmp_path, [])
-    after.adopt(lost.append)
+
+    def lose(_run: str, expected: Expectation) -> None:
+        lost.append(expected)
+
+    after.adopt(lose)
     assert after.waiting == []  # the one that follows it lives
     text = Path(note).read_text().replace(f'"{os.getpid()}-', '"1-')
     Path(note).write_text(text)
     (tmp_path / "approved" / run).touch()
-    after.adopt(lost.append)
-    assert [one.expectation for one in after.waiting] == [EXPECTED] and lost == []
+    after.adopt(lose)
+    assert [one.what for one in after.waiting] == [EXPECTED] and lost == []
     Path(note).write_text(text)
-    after.adopt(lost.append, follow=False)
+    after.adopt(lose, follow=False)
     assert len(after.waiting) == 1 and lost == []  # left for somebody who stays
     (tmp_path / "approved" / run).unlink()
-    after.adopt(lost.append, follow=False)
+    after.adopt(lose, follow=False)
     assert lost == [EXPECTED]  # over, and nobody has seen it
     assert os.listdir(tmp_path / "runs") == []
 

@@ -52,15 +52,15 @@ class _Reloadable:
         fresh = Guard()
         fresh.stay()
         # A former one may still follow runs.
-        self._former = [guard for guard in self._former if guard.runs.following]
+        self._former = [guard for guard in self._former if guard.following]
         self._former += [self._guard] if self._guard is not None else []
         self._guard = fresh
 
     @property
     def following(self) -> int:
-        """How many approved runs are being followed."""
+        """How many runs are being followed."""
         guards = [*self._former, *([self._guard] if self._guard is not None else [])]
-        return sum(guard.runs.following for guard in guards)
+        return sum(guard.following for guard in guards)
 
     def dispatch(
         self,

@@ -30,7 +30,7 @@ class Aftermath:
 
     def __init__(self, state: GuardState) -> None:
         self._state = state
-        self.watch = RunWatch(self._ended)
+        self.watch = RunWatch(self._ended, Expectation)
 
     def approved(
         self,
@@ -74,7 +74,7 @@ class Aftermath:
         except Exception as error:
             self._failed(error)
 
-    def _ended_before(self, expected: Expectation) -> None:
+    def _ended_before(self, _run: str, expected: Expectation) -> None:
         """Compare what ended while nobody followed it. A later run that was judged would have found it then.
 
         What is gone by now may have gone after the run.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -44,22 +45,26 @@ def main() -> int:
         reply = guard.dispatch(method, parameters, peer=peer, progress=lambda text: _say({"progress": text}))
     except GuardError as error:
         _say({"error": error.name, "message": error.message})
-        return 1
-    _say(reply)
-    if guard.runs.waiting:
+        code = 1
+    else:
+        _say(reply)
+        code = 0
+    if guard.waiting:
         _follow_detached(guard)
-    return 0
+    return code
 
 
 def _follow_detached(guard: Guard) -> None:
-    """See what becomes of the approved run in a child that has nothing in common with the hook.
+    """See what becomes of the run in a child that has nothing in common with the hook.
 
-    It must not keep apt's terminal or a pipe open, and no ^C may end it before apt.
+    It must not keep apt's terminal or a pipe open, and no ^C, and no SIGTERM to all of a service or session,
+    may end it before apt.
     """
     if os.fork():
         return
     try:
         os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         os.chdir("/")
         nowhere = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):

@@ -21,8 +21,9 @@ from aptguard.guard.errors import GuardError
 from aptguard.guard.examination import examine
 from aptguard.guard.peer import Peer
 from aptguard.guard.plan import OPERATIONS, capture_plan
+from aptguard.guard.putting_back import PuttingBack
 from aptguard.guard.run_watch import parent_run
-from aptguard.guard.selections import selections_to_put_back
+from aptguard.guard.selections import Wish, selections_to_put_back, wishes_of
 from aptguard.guard.settling import as_removals, to_be_settled
 from aptguard.guard.state import GuardState
 from aptguard.guard.waiting import Waiting
@@ -48,7 +49,12 @@ from aptguard.transaction.package_state import PackageState
 
 
 def judge_apt(
-    state: GuardState, aftermath: Aftermath, parameters: Mapping[str, Any], peer: Peer, waiting: Waiting
+    state: GuardState,
+    aftermath: Aftermath,
+    putting_back: PuttingBack,
+    parameters: Mapping[str, Any],
+    peer: Peer,
+    waiting: Waiting,
 ) -> dict[str, Any]:
     """Return the answer to apt's Pre-Install-Pkgs hook."""
     style = _style(parameters)
@@ -95,12 +101,10 @@ def judge_apt(
 
     reply = admit(state, report, loaded.policy, run=run, style=style, approved=approved)
     purged = [item.qualified for item in transaction.items if item.action is Action.PURGE]
-    return {
-        **reply,
-        "purge": purged,
-        "settle": settle,
-        "selections": _put_back(state, transaction, database) if reply["exit"] == REFUSED else "",
-    }
+    wishes = _wishes(state, transaction, database) if reply["exit"] == REFUSED else ()
+    putting_back.blocked(wishes, run)
+    selections = selections_to_put_back(wishes)
+    return {**reply, "purge": purged, "settle": settle, "selections": selections}
 
 
 def judge_dpkg(
@@ -222,12 +226,12 @@ def _asked_as(transaction: Transaction, command_line: str) -> Transaction:
     )
 
 
-def _put_back(state: GuardState, transaction: Transaction, database: DpkgDatabase) -> str:
+def _wishes(state: GuardState, transaction: Transaction, database: DpkgDatabase) -> tuple[Wish, ...]:
     try:
-        return selections_to_put_back(transaction, database)
+        return wishes_of(transaction, database)
     except DpkgDatabaseError as error:
         state.degraded(f"dpkg's selections could not be put back after a block: {error}")
-        return ""
+        return ()
 
 
 def _is_below_apt(parameters: Mapping[str, Any]) -> bool:

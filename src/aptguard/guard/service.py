@@ -17,7 +17,7 @@ from aptguard.guard.aftermath import Aftermath
 from aptguard.guard.condition import State, look_at_machine, overall
 from aptguard.guard.errors import GuardError
 from aptguard.guard.peer import Peer
-from aptguard.guard.run_watch import RunWatch
+from aptguard.guard.putting_back import PuttingBack
 from aptguard.guard.selftest import run_selftest
 from aptguard.guard.state import GuardState
 from aptguard.guard.waiting import Waiting
@@ -37,27 +37,36 @@ class Guard:
     def __init__(self, *, state_directory: str = DIRECTORY, policy_paths: PolicyPaths | None = None) -> None:
         self._state = GuardState(state_directory, policy_paths)
         self._aftermath = Aftermath(self._state)
+        self._putting_back = PuttingBack(self._state)
 
     @property
-    def runs(self) -> RunWatch:
-        """The approved runs that are being followed."""
-        return self._aftermath.watch
+    def following(self) -> int:
+        """How many runs are being followed."""
+        return self._aftermath.watch.following + self._putting_back.watch.following
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there are runs for follow_runs()."""
+        return bool(self._aftermath.watch.waiting or self._putting_back.watch.waiting)
 
     def stay(self) -> None:
-        """Follow approved runs in threads of this process, which stays; those of a former one as well."""
-        self._aftermath.watch.threaded = True
+        """Follow runs in threads of this process, which stays; those of a former one as well."""
+        self._aftermath.watch.threaded = self._putting_back.watch.threaded = True
         self.look_back()
 
     def look_back(self, *, follow: bool = True) -> None:
         """See what has become of runs whose follower is gone, or follow them: before the next is judged."""
         self._aftermath.adopt(follow=follow)
+        if follow:
+            self._putting_back.adopt()
 
     def follow_runs(self) -> None:
-        """Follow the approved runs to their end in this process, which is a child of the one that judged."""
+        """Follow the runs to their end in this process, which is a child of the one that judged."""
         self._state.reopen_ledger()
+        approved, blocked = self._aftermath.watch, self._putting_back.watch
         threads = [
-            threading.Thread(target=self.runs.follow_to_the_end, args=(followed,))
-            for followed in self.runs.waiting
+            *(threading.Thread(target=approved.follow_to_the_end, args=(one,)) for one in approved.waiting),
+            *(threading.Thread(target=blocked.follow_to_the_end, args=(one,)) for one in blocked.waiting),
         ]
         for thread in threads:
             thread.start()
@@ -82,7 +91,9 @@ class Guard:
         waiting = Waiting(progress, cancelled.is_set if cancelled is not None else None)
         match method:
             case "JudgeApt":
-                return judging.judge_apt(self._state, self._aftermath, parameters, peer, waiting)
+                return judging.judge_apt(
+                    self._state, self._aftermath, self._putting_back, parameters, peer, waiting
+                )
             case "JudgeDpkg":
                 return judging.judge_dpkg(self._state, self._aftermath, parameters, peer, waiting)
             case "Announce":
