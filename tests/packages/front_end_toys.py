@@ -13,23 +13,13 @@ from packages.builder import build_deb
 TREASURE = "/srv/treasure"
 HARM = f"rm -f {TREASURE}"
 VERSIONS = ("1.0", "2.0", "3.0")
-# What is installed before each case, in this version; all other toys are not.
-INSTALLED = {
-    "bad-replace": "2.0",
-    "good-replace": "2.0",
-    "bad-remove": "2.0",
-    "good-remove": "2.0",
-    "bad-purge": "2.0",
-    "good-purge": "2.0",
-    "bad-gone": "2.0",
-    "good-gone": "2.0",
-    "bad-trigger": "2.0",
-    "good-trigger": "2.0",
-}
 
 
 def build_toys(directory: str | os.PathLike[str]) -> list[str]:
-    """Build all of them and return the archives."""
+    """Build all of them and return the archives.
+
+    What has a version 2.0 is installed in it before each case.
+    """
     archives = [
         # Harm when they come.
         _toy(directory, "bad-install", postinst=f"[ $1 != configure ] || {HARM}"),

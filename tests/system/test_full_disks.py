@@ -70,7 +70,7 @@ def furnished(
         build_deb(toys, "harmful", scripts={"prerm": harm}),
     ]
     with Guest(version) as guest:
-        publish(guest, debs)
+        publish(guest, debs, alone=True)
         guest.write("/root/hung-server.py", HUNG_SERVER)
         guest.write("/srv/treasure", "treasure\n")
         install_aptguard(guest, aptguard_deb)

@@ -71,7 +71,7 @@ def machine(
     toys = tmp_path_factory.mktemp("toys")
     with Guest(version) as guest:
         harmful = build_deb(toys, "harmful", scripts={"prerm": "[ $1 != remove ] || rm -f /srv/treasure"})
-        publish(guest, [build_deb(toys, "slow", scripts={"prerm": SLOW}), harmful])
+        publish(guest, [build_deb(toys, "slow", scripts={"prerm": SLOW}), harmful], alone=True)
         guest.run(["apt-get", "-y", "install", "slow", "harmful"])
         guest.write("/srv/treasure", "treasure\n")
         install_aptguard(guest, aptguard_deb)

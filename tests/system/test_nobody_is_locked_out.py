@@ -168,7 +168,7 @@ def guarded_tree(
     layer.mkdir(mode=0o755)
     toys = [build_deb(directory, name, files={f"/usr/lib/{name}": "x\n"}) for name in ("toy", "other")]
     with Guest(version, tree=base, upper=str(layer)) as guest:
-        publish(guest, toys)
+        publish(guest, toys, alone=True)
         guest.write("/root/other-version.py", OTHER_VERSION)
         install_aptguard(guest, aptguard_deb)
         guest.run(["apt-get", "-y", "install", "toy"])

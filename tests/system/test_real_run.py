@@ -55,7 +55,7 @@ def set_up(machine: Container, toys: Any) -> None:
         ),
         build_deb(toys, "steady", files={"/usr/lib/steady/x": "x\n"}),
     ]
-    publish(machine, packages)
+    publish(machine, packages, alone=True)
     machine.write("/etc/apt/apt.conf.d/99after", AFTER_THE_VERDICT)
     machine.write(
         "/etc/aptguard/policy.d/fickle.toml",

@@ -54,7 +54,7 @@ def machine(
     toys = [build_deb(directory, name, files={f"/usr/lib/{name}": "x\n"}, **TOYS[name]) for name in TOYS]
     toys.append(build_deb(directory, "bad-replace", "2.0", scripts=TOYS["bad-replace"]["scripts"]))
     with Guest(version, tree=guest_tree_with(version, PACKAGES)) as guest:
-        publish(guest, toys)
+        publish(guest, toys, alone=True)
         put_drivers(guest)
         install_aptguard(guest, aptguard_deb)
         guest.run("apt-mark showauto | xargs --no-run-if-empty apt-mark -qq manual")

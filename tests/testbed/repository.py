@@ -29,9 +29,18 @@ def packages_index(archives: Iterable[str]) -> str:
     return "\n".join(stanzas)
 
 
-def publish(guest: Container, archives: Iterable[str], directory: str = DIRECTORY) -> None:
-    """Put the archives into a repository in the guest, add it to apt's sources and read its list."""
+def publish(
+    guest: Container, archives: Iterable[str], directory: str = DIRECTORY, *, alone: bool = False
+) -> None:
+    """Put the archives into a repository in the guest, add it to apt's sources and read its list.
+
+    ``alone``: apt then knows of nothing else. All front ends read what it knows of Debian's archive anew
+    after each change of a package, for a second or two; it is for tests that need nothing of the archive.
+    """
     archives = list(archives)
+    if alone:
+        guest.run("rm -rf /etc/apt/sources.list.d/* /var/lib/apt/lists/* /var/cache/apt/*.bin")
+        guest.write("/etc/apt/sources.list", "")
     for archive in archives:
         guest.copy_in(archive, f"{directory}/{os.path.basename(archive)}")
     guest.write(f"{directory}/Packages", packages_index(archives))
