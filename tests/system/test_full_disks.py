@@ -36,6 +36,7 @@ apt-get -q check
 """
 FILL = "cat /dev/zero > /var/ballast 2> /dev/null || :"
 FREE = "rm -f /var/ballast /etc/apt/apt.conf.d/99fill"
+READ_ONLY = "dpkg: /var/lib/dpkg is on a read-only file system; make it writable"
 
 # Takes requests off the kernel and answers none but the first: a file system whose server hangs.
 HUNG_SERVER = """
@@ -149,10 +150,26 @@ def test_with_var_read_only_nothing_is_changed_and_all_works_again_afterwards(
         done = machine.run(command, check=False)
         assert done.returncode != 0, done.stdout
         assert snapshot.differences(before, look(machine)) == [], done.stdout + done.stderr
+        said = " ".join(done.stderr.split())
+        assert ("BLOCKED" in said) == (("toy" in command) or ("harmful" in command)), said
+        assert READ_ONLY in said, said
+        assert "exit status" not in said, said
     finally:
         machine.run("umount --lazy /var")
     assert machine.exists("/srv/treasure") and status(machine, "aptguard") == "ii"
     assert_usable(machine, done)
+
+
+def test_once_var_is_writable_again_aptguard_can_be_removed(machine: Guest, aptguard_deb: str) -> None:
+    for command in ("dpkg -r toy", "apt-get -q -y purge aptguard"):
+        machine.run("mount --bind /var /var; mount -o remount,bind,ro /var")
+        stopped = machine.run(command, check=False)
+        machine.run("umount --lazy /var")
+        assert stopped.returncode != 0
+        done = machine.run("apt-get -q -y purge aptguard", check=False)
+        assert (done.returncode, status(machine, "aptguard")) == (0, "un"), done.stdout + done.stderr
+        assert machine.run(["dpkg", "--audit"]).stdout == ""
+        install_aptguard(machine, aptguard_deb)
 
 
 def test_a_run_that_the_disk_stops_after_the_verdict_can_be_finished(machine: Guest) -> None:

@@ -31,11 +31,16 @@ from aptguard.rehearsal.model import RehearsalRequest, RehearsalResult, Step, Un
 from aptguard.rehearsal.rehearse import RehearsalCancelledError, rehearse
 from aptguard.report.build import build_report
 from aptguard.report.model import Report
+from aptguard.shown import shown
 from aptguard.transaction.archive_digest import archive_digests
 from aptguard.transaction.fingerprint import fingerprint
 from aptguard.transaction.model import Caller, Transaction
 
 _GUARD_FILES = (b"/etc/dpkg/dpkg.cfg.d/aptguard", b"/etc/apt/apt.conf.d/05aptguard")
+
+
+class _CannotBeDoneError(Exception):
+    """dpkg itself cannot carry out the transaction; the text says why, and what to do."""
 
 
 class Stopwatch:
@@ -84,6 +89,7 @@ def examine(
         with stopwatch.stage("digest"):
             digests = dict(archive_digests(archives))
         with stopwatch.stage("prepare"):
+            _check_that_dpkg_can_write(database)
             planned = (
                 steps(transaction, triggers=policy.rehearse_triggers, left_out=left_out(policy.triggers))
                 if calls is None
@@ -122,7 +128,8 @@ def examine(
     except RehearsalCancelledError:
         raise
     except Exception as error:
-        failed = Unknown("the examination", str(error) or type(error).__name__)
+        what = "dpkg" if isinstance(error, _CannotBeDoneError) else "the examination"
+        failed = Unknown(what, str(error) or type(error).__name__)
         judgement = Judgement(Verdict.UNKNOWN, (), (*result.unknowns, failed))
     return build_report(
         transaction,
@@ -136,6 +143,14 @@ def examine(
         mode=policy.mode.value,
         timing={**stopwatch.seconds, **{f"rehearse.{k}": v for k, v in result.timing.items()}},
     )
+
+
+def _check_that_dpkg_can_write(database: DpkgDatabase) -> None:
+    """Raise _CannotBeDoneError where dpkg would fail, in the rehearsal as in the real run."""
+    directory = database.administrative_directory
+    with suppress(OSError):  # whoever reads it says what is wrong
+        if os.statvfs(directory).f_flag & os.ST_RDONLY:
+            raise _CannotBeDoneError(f"{shown(directory)} is on a read-only file system; make it writable")
 
 
 def _archive_sizes(transaction: Transaction) -> Iterator[int]:
