@@ -16,7 +16,7 @@ from packages.builder import build_deb
 from testbed.guest import Completed, Guest
 from testbed.server import install_aptguard
 
-pytestmark = pytest.mark.needs_guest
+pytestmark = [pytest.mark.needs_guest, pytest.mark.on_either_debian]
 
 TREASURE = "/srv/treasure"
 REASON = "ticket 4711: the file is not needed any more"

@@ -15,7 +15,7 @@ from testbed.guest import Container, Guest
 from testbed.repository import publish
 from testbed.server import install_aptguard
 
-pytestmark = pytest.mark.needs_guest
+pytestmark = [pytest.mark.needs_guest, pytest.mark.on_either_debian]
 
 # What appears after the verdict: another hook of apt, which runs after the guard's.
 AFTER_THE_VERDICT = 'DPkg::Pre-Install-Pkgs { "sh /root/after-the-verdict"; };\n'
