@@ -67,6 +67,21 @@ def from_plain(kind: type[T], plain: Any) -> T:
     return value
 
 
+def prepare(kind: type) -> None:
+    """Find out now how a ``kind`` of dataclass, and all others in it, are read and written."""
+    known: set[Any] = set()
+    waiting: list[Any] = [kind]
+    while waiting:
+        found = waiting.pop()
+        if found in known:
+            continue
+        known.add(found)
+        waiting += typing.get_args(found)
+        if dataclasses.is_dataclass(found):
+            waiting += _hints(typing.cast(type, found)).values()
+            _reader(typing.cast(typing.Hashable, found))
+
+
 class _MisfitError(Exception):
     """Something does not fit: what is to be said after its place, which is put together on the way out."""
 

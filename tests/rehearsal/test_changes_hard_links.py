@@ -65,6 +65,24 @@ def test_a_change_made_under_a_name_that_is_gone_shows_at_the_others_with_an_ind
     on_overlay(build, then, options)
 
 
+def test_a_name_that_is_left_out_is_told_where_another_one_of_its_inode_changed() -> None:
+    def build(root: bytes) -> None:
+        os.mkdir(root + b"/elsewhere")
+        write(root + b"/program")
+        os.link(root + b"/program", root + b"/elsewhere/alias")
+
+    def then(place: Overlay) -> None:
+        write(place.merged + b"/new", b"ours")
+        os.rename(place.merged + b"/new", place.merged + b"/program")
+        ours = os.lstat(place.upper + b"/program").st_ino
+        write(place.merged + b"/elsewhere/alias", b"other")
+        found = by_path(place.read(ignore=lambda _, seen: seen.st_ino == ours))
+        assert set(found) == {b"/elsewhere/alias"}
+        assert found[b"/elsewhere/alias"].other_names == (b"/program",)
+
+    on_overlay(build, then, INDEXED)
+
+
 def test_a_file_put_in_the_place_of_a_hard_link_leaves_the_other_names_alone() -> None:
     def build(root: bytes) -> None:
         write(root + b"/f")

@@ -3,9 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aptguard import serialization
 from aptguard.changes.model import Cause, Change, FileType, Kind, Node
 from aptguard.rehearsal.model import RehearsalRequest, RehearsalResult, Step, StepResult, Unknown
-from aptguard.serialization import dumps, loads
+from aptguard.serialization import dumps, loads, prepare
 
 nodes = st.builds(
     Node,
@@ -46,6 +47,18 @@ def test_a_request_reads_back_with_its_limits_and_bytes() -> None:
         steps=(Step(argv=(b"/usr/bin/dpkg", b"\xff")),), environment={b"A": b"\xfe=\n"}, cwd=b"/\xff"
     )
     assert loads(RehearsalRequest, dumps(request)) == request
+
+
+def test_once_a_kind_is_prepared_nothing_has_to_be_found_out_for_its_values() -> None:
+    serialization._hints.cache_clear()
+    prepare(RehearsalResult)
+    found_out = serialization._hints.cache_info().misses
+    cause = Cause("toy", "postrm purge", (b"rm",))
+    change = Change(b"/f", frozenset({Kind.DELETED}), Node(FileType.REGULAR, 0, 0, 0, 0, 0), None, cause)
+    step = StepResult((b"/usr/bin/dpkg",), 0, 1.0)
+    result = RehearsalResult((step,), (change,), True, unknowns=(Unknown("what", "why"),))
+    assert loads(RehearsalResult, dumps(result)) == result
+    assert serialization._hints.cache_info().misses == found_out
 
 
 @pytest.mark.parametrize(

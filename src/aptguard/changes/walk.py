@@ -20,7 +20,7 @@ import os
 import stat
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import assert_never
 
 from aptguard.changes.classify import CASES, MOVED, Outcome, UpperKind, lower_kind, upper_kind
@@ -194,6 +194,9 @@ class Walk:
         layer = directory.layer
         above = None if upper is None else Entry(upper, name)
         if above is not None and self._ignore is not None and self._ignore(layer.full_path(path), above.stat):
+            if lower is not None:  # what stands there may be one of the names of an inode that changed
+                with suppress(FileNotFoundError):
+                    self.links.seen(layer.full_path(path), Entry(lower, name).stat)
             return
         before = None if lower is None else layer.lower_entry(lower, name)
         if origin is None or origin == lower:

@@ -59,7 +59,9 @@ def harvest_changes(
     truncated = False
     for group in _groups(scene):
         layers = [Layer(layer.mount_point, layer.upper, layer.lower, layer.index) for layer in group]
-        found = read_changes(layers, limit=max(1, limit - len(changes)))
+        found = read_changes(
+            layers, limit=max(1, limit - len(changes)), ignore=lambda path, _: path in scene.untouched
+        )
         truncated |= found.truncated
         unknowns += [Unknown("a part of the changes", str(problem)) for problem in found.problems]
         for change in found.changes:
@@ -133,7 +135,7 @@ def _named(change: Change, layer: bytes | None, scene: Scene, observer: Observer
 
 def _without_our_part(change: Change, scene: Scene) -> Change | None:
     """Return ``change`` without what the rehearsal itself did at the path; None when nothing is left."""
-    if change.path in scene.untouched or (change.path in scene.masked and change.deleted):
+    if change.path in scene.masked and change.deleted:
         return None
     if change.path in scene.altered:
         kinds = change.kinds - _STAND_IN_KINDS

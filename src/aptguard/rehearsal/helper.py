@@ -14,6 +14,7 @@ import sys
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
+import contextlib
 import gc
 import json
 import socket
@@ -22,8 +23,9 @@ from aptguard.rehearsal import linux
 from aptguard.rehearsal.chroot import make_root_a_mount_point, root_is_mount_point
 from aptguard.rehearsal.model import RehearsalRequest, RehearsalResult, Unknown
 from aptguard.rehearsal.observer import NoObserver, Observer, ShieldedObserver
+from aptguard.rehearsal.seccomp import filter_program
 from aptguard.rehearsal.supervisor import CallerGone, Supervisor
-from aptguard.serialization import loads, to_plain
+from aptguard.serialization import loads, prepare, to_plain
 
 
 def observer_for(request: RehearsalRequest) -> Observer:
@@ -66,6 +68,15 @@ def _load_all() -> None:
     import aptguard.rehearsal.watch  # noqa: F401
 
 
+def _make_ready() -> None:
+    """Do before there is a request what is the same for each."""
+    _load_all()
+    prepare(RehearsalRequest)
+    prepare(RehearsalResult)
+    with contextlib.suppress(ValueError):  # whoever needs the program says so
+        filter_program(linux.platform_machine())
+
+
 def _packages(request: RehearsalRequest) -> list[str]:
     """Return the names in the selections of the request."""
     lines = [line for step in request.steps for line in step.stdin.split(b"\n") if line]
@@ -74,7 +85,7 @@ def _packages(request: RehearsalRequest) -> list[str]:
 
 def main(_arguments: list[str]) -> int:
     """Rehearse what standard input asks for; return 0 when a result was written, 1 when nobody wants it."""
-    _load_all()
+    _make_ready()
     namespace = _first_byte()
     line = _read_line(0)
     if not line:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from aptguard.rehearsal import linux
@@ -113,7 +114,35 @@ class Placed:
     attributes: tuple[int, ...]
 
 
-def place_recorders() -> tuple[tuple[Placed, ...], tuple[str, ...]]:
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A program of the machine that gets a stand-in, or, as a symbolic link, may lead to one."""
+
+    directory: bytes
+    name: bytes
+    is_link: bool
+
+
+def find_programs() -> tuple[Found, ...]:
+    """Return those that the present root has: asked of the machine itself, for an overlay takes longer.
+
+    Raises OSError when one cannot be looked at.
+    """
+    found = []
+    for directory in _DIRECTORIES:
+        if os.path.realpath(directory) != directory:
+            continue  # merged /usr: it is one of the others
+        for name in _PROGRAMS:
+            try:
+                mode = os.lstat(directory + b"/" + name).st_mode
+            except FileNotFoundError:
+                continue
+            if stat.S_ISLNK(mode) or stat.S_ISREG(mode):
+                found.append(Found(directory, name, stat.S_ISLNK(mode)))
+    return tuple(found)
+
+
+def place_recorders(programs: Iterable[Found]) -> tuple[tuple[Placed, ...], tuple[str, ...]]:
     """Put the stand-ins into the present root; return them, and sentences on those that could not be put."""
     os.makedirs(ORIGINALS, 0o755)
     os.close(os.open(_CALLS, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666))
@@ -122,34 +151,16 @@ def place_recorders() -> tuple[tuple[Placed, ...], tuple[str, ...]]:
     notes: list[str] = []
     with contextlib.suppress(FileExistsError):
         _try_to_replace(_POLICY, _DENY, placed, notes)
-    for directory in _DIRECTORIES:
-        if os.path.realpath(directory) != directory:
-            continue  # merged /usr: it is one of the others
-        programs, links = _programs_in(directory)
-        for name in programs:
-            text = _PROGRAMS[name][1].replace(b"@NAME@", name)
-            _try_to_replace(directory + b"/" + name, text, placed, notes, keep_as=name)
-        for name in links:
-            _keep_name(directory, name, notes)
+    for program in programs:
+        if program.is_link:
+            _keep_name(program.directory, program.name, notes)
+            continue
+        path = program.directory + b"/" + program.name
+        if _is_regular(path):  # it may lie on a mount that cannot be covered
+            text = _PROGRAMS[program.name][1].replace(b"@NAME@", program.name)
+            keep_as = program.name if ORIGINALS in text else None
+            _try_to_replace(path, text, placed, notes, keep_as=keep_as)
     return tuple(placed), tuple(notes)
-
-
-def _programs_in(directory: bytes) -> tuple[list[bytes], list[bytes]]:
-    """Return which of the programs are files of ``directory``, and which are symbolic links there."""
-    programs: list[bytes] = []
-    links: list[bytes] = []
-    try:
-        entries = os.scandir(directory)
-    except FileNotFoundError:
-        return programs, links
-    with entries:
-        for entry in entries:
-            if entry.name in _PROGRAMS:
-                if entry.is_symlink():
-                    links.append(entry.name)
-                elif entry.is_file():
-                    programs.append(entry.name)
-    return programs, links
 
 
 def _keep_name(directory: bytes, name: bytes, notes: list[str]) -> None:
@@ -288,10 +299,13 @@ def _replace(path: bytes, text: bytes, mode: int) -> Placed:
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o755)
     try:
         os.write(fd, text)
-        os.fchmod(fd, 0o755)
-        with contextlib.suppress(FileNotFoundError):
+        try:
             before = os.lstat(path)
-            os.fchown(fd, before.st_uid, before.st_gid)
+        except FileNotFoundError:
+            os.fchmod(fd, 0o755)
+        else:
+            if (before.st_uid, before.st_gid) != (0, 0):
+                os.fchown(fd, before.st_uid, before.st_gid)
             os.fchmod(fd, stat.S_IMODE(before.st_mode) | mode)
             os.utime(fd, ns=(before.st_atime_ns, before.st_mtime_ns))
     finally:

@@ -27,7 +27,7 @@ from aptguard.rehearsal.connections import listen_for_connections
 from aptguard.rehearsal.model import Limits, RehearsalRequest, Step, Unknown
 from aptguard.rehearsal.pending_triggers import with_waiting
 from aptguard.rehearsal.questions import place_question_recorder
-from aptguard.rehearsal.recorders import Placed, place_recorders, still_ours
+from aptguard.rehearsal.recorders import Placed, find_programs, place_recorders, still_ours
 from aptguard.rehearsal.root_tree import RootTree, build_root_tree
 from aptguard.shown import shown
 
@@ -113,6 +113,7 @@ def _prepare(
         | linux.CLONE_NEWNET
         | linux.CLONE_NEWCGROUP
     )
+    programs = find_programs()
     tree = build_root_tree(request.limits, silent, disk)
     _send_layers(tree, control)
     os.chdir(b"root")
@@ -123,7 +124,7 @@ def _prepare(
     namespace = os.open(b"/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     shared_memory = os.open(b"/dev/shm", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     os.umask(0o022)
-    placed, not_placed = place_recorders()
+    placed, not_placed = place_recorders(programs)
     listening, not_heard = place_question_recorder(request.answers)
     tree.unknowns += [Unknown("what is asked of running services", sentence) for sentence in not_placed]
     tree.unknowns += [Unknown("what debconf is asked", sentence) for sentence in not_heard]

@@ -9,6 +9,7 @@ in the table runs no call at all. Sources: seccomp(2), linux/filter.h, linux/sec
 from __future__ import annotations
 
 import struct
+from functools import cache
 
 # Numbers on x86_64, i386 and aarch64, from the kernel's asm/unistd.h; None: not there.
 _REFUSED: dict[str, tuple[int | None, int | None, int | None]] = {
@@ -113,6 +114,7 @@ _NUMBER, _ARCHITECTURE = 0, 4  # offsets in struct seccomp_data
 Instruction = tuple[int, int, int, int]
 
 
+@cache
 def filter_program(machine: str) -> bytes:
     """Return the BPF program for ``machine`` (uname's name), 8 bytes an instruction, little endian.
 
