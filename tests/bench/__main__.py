@@ -51,7 +51,7 @@ def main(words: Sequence[str] | None = None) -> int:
     started = time.monotonic()
     found: dict[str, Any] = {}
     failed = 0
-    for name, question in _measured(wanted, arguments.debian, arguments.root):
+    for name, question in _measured(wanted, arguments):
         if "failed" in question:
             print(f"\n{name}: could not be measured: {question['failed']}", file=sys.stderr)
             failed = 1
@@ -79,11 +79,13 @@ def main(words: Sequence[str] | None = None) -> int:
     return failed
 
 
-def _measured(names: Sequence[str], debian: str, root: str) -> Any:
+def _measured(names: Sequence[str], arguments: argparse.Namespace) -> Any:
     """Yield each question's name and what came out; the guest is booted once, and only where it is needed."""
     inside = [name for name in names if name in IN_GUEST]
     if inside:
-        with machine.booted(debian, root) as guest:
+        with machine.booted(arguments.debian, arguments.root) as guest:
+            if arguments.try_script:
+                guest.copy_in(arguments.try_script, machine.TRY)
             for name in inside:
                 yield name, machine.ask(guest, name)
     for name in names:
@@ -101,6 +103,9 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
         choices=["memory", "copy"],
         help="where the guest's files are: in memory (default), where fsync costs nothing and the peers are "
         "as fast as can be, or on this machine's disk (copy), where others' work is measured too",
+    )
+    parser.add_argument(
+        "--try", dest="try_script", metavar="PATH", help="measure beside this copy of try, too"
     )
     parser.add_argument("--keep", action="store_true", help="keep this run in tests/bench/kept")
     return parser.parse_args(words)

@@ -32,6 +32,8 @@ _PEERS = (
     "needrestart",
     "piuparts",
 )
+_INSIDE = "/root/bench/inside"
+TRY = "/root/bench/try"  # see inside/start.py
 _LISTBUGS = "/etc/apt/apt.conf.d/10apt-listbugs"
 _TOYS = "5"  # raise it when the toys change
 
@@ -46,7 +48,7 @@ def booted(version: str, root: str) -> Iterator[Guest]:
             # It would stop each run of apt here, where it reaches no bug tracking system.
             guest.run(f"mkdir {hooks.AWAY}; mv {_LISTBUGS} {hooks.AWAY}/{_LISTBUGS.replace('/', '_')}")
             install_aptguard(guest, deb)
-            guest.copy_in(os.path.join(HERE, "inside"), "/root/bench/inside")
+            guest.copy_in(os.path.join(HERE, "inside"), _INSIDE)
             subprocess.run(["cp", "-a", bare_tree(version, ()), guest.path("/srv/chroot")], check=True)
             publish(guest, _toys())
             guest.install("--reinstall", "--download-only", "hello")
