@@ -29,9 +29,10 @@ _DEB = "aptguard.deb"
 POWER = "power cuts"
 
 # The machine's own root, without what is mounted in it, is the tree on which rehearsals are tried, and the
-# tree from which containers in it are booted.
+# tree from which containers in it are booted. An overlay takes no layer that lies inside of another one.
 _PREPARE = """
-mkdir -p {tree} /root/.cache
+mkdir -p {tree} {packages} /root/.cache
+mount -t tmpfs tmpfs {packages}
 mount --bind / {tree}
 mount --make-private {tree}
 """
@@ -125,7 +126,7 @@ def _booted(machine: Image, deb: str, *, lean: bool) -> Iterator[VirtualMachine]
         )
         if facts["apparmor"] != "Y":
             raise MachineError("the machine has no AppArmor")
-        vm.run(_PREPARE.format(tree=base_tree(machine.version)))
+        vm.run(_PREPARE.format(tree=base_tree(machine.version), packages=cache_directory("packages")))
         yield vm
 
 
