@@ -36,8 +36,12 @@ mount -t tmpfs tmpfs {packages}
 mount --bind / {tree}
 mount --make-private {tree}
 """
+# On disk, with room for images of disks: Debian 13's /tmp is in memory.
 _PYTEST = """
 cd {sources}
+export TMPDIR=/var/tmp/group
+rm -rf $TMPDIR
+mkdir -p $TMPDIR
 export APTGUARD_TESTBED={cache} APTGUARD_TEST_TREE={tree} APTGUARD_TEST_DEB={sources}/{deb} APTGUARD_TEST_VM=1
 set -o pipefail
 /usr/bin/python3 -m pytest -p no:cacheprovider -v -rfEsR --tb=short --reruns 1 {arguments} 2>&1 |
@@ -133,7 +137,7 @@ def _booted(machine: Image, deb: str, *, lean: bool) -> Iterator[VirtualMachine]
 def _run_group(vm: VirtualMachine, group: Group, arguments: str, verbose: bool) -> Outcome:
     words = [*group.tests, *shlex.split(arguments)]
     if not group.serial:
-        words += ["-n", "2", "--dist", "load"]
+        words += ["-n", "2", "--dist", "loadfile" if group.by_file else "load"]
     if group.only_own_version:
         words += ["-k", f"debian{vm.image.version}"]
     script = _PYTEST.format(

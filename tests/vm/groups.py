@@ -17,13 +17,17 @@ _COUNTS = re.compile(r"(\d+) (passed|failed|skipped|errors?|rerun|xfailed|xpasse
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Test files that run together; with ``boot`` on a machine of their own, ``serial`` in one process."""
+    """Test files that run together; with ``boot`` on a machine of their own, ``serial`` in one process.
+
+    ``by_file``: the tests of a file one after the other, as they ask for something of the whole machine.
+    """
 
     name: str
     tests: tuple[str, ...]
     boot: bool = False
     serial: bool = False
     only_own_version: bool = False
+    by_file: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ def groups() -> tuple[Group, ...]:
             if not fitting:
                 raise ValueError(f"{LIST}: no file fits {pattern!r} of the group {group['name']!r}")
             tests += (name for name in fitting if name not in tests)
-        flags = {name: group.get(name, False) for name in ("boot", "serial", "only_own_version")}
+        flags = {name: group.get(name, False) for name in ("boot", "serial", "only_own_version", "by_file")}
         found.append(Group(group["name"], tuple(tests), **flags))
     return tuple(found)
 
