@@ -119,6 +119,12 @@ AILMENTS = (
         "judged",
     ),
     Ailment("the shipped policy is gone", "rm -r /usr/share/aptguard/policy.d", "judged"),
+    Ailment(
+        "no policy was ever kept, and the shipped one is gone",
+        f"{STOP_DAEMON}; rm -r /usr/share/aptguard/policy.d; rm -f /var/lib/aptguard/policy.last-valid;"
+        "systemctl start aptguard.socket",
+        "judged",
+    ),
     Ailment("/run/aptguard is full", full("/run/aptguard"), "judged"),
     Ailment("/run/aptguard is read-only", read_only("/run/aptguard"), "judged"),
     Ailment("/var/lib/aptguard is full", full("/var/lib/aptguard"), "judged"),

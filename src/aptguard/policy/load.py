@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from aptguard.changes.model import Kind
 from aptguard.policy.checks import BUILT_IN, DEFAULT_CHECKS
 from aptguard.policy.file_bytes import PolicyFileError
 from aptguard.policy.finding import Severity
@@ -20,25 +21,47 @@ from aptguard.policy.policy_file import read_policy_file
 from aptguard.policy.problem import Gravity, PolicyProblem
 from aptguard.policy.real_places import with_real_places
 
-# Used beside what is left of the shipped files when those are broken and no valid policy was ever kept.
-LAST_RESORT = PathRule(
-    name="last-resort",
-    place=Place.DATA,
-    patterns=tuple(
-        Pattern(text)
-        for text in (
-            "/home/**",
-            "/root/**",
-            "/srv/**",
-            "/var/lib/mysql/**",
-            "/var/lib/postgresql/**",
-            "/var/mail/**",
-            "/var/www/**",
-        )
+_BROKEN = "The policy files are broken, and"
+
+
+def _last_resort(name: str, place: Place, words: str, because: str, changes: frozenset[str]) -> PathRule:
+    return PathRule(
+        name=name,
+        place=place,
+        patterns=tuple(map(Pattern, words.split())),
+        changes=changes,
+        explanation=because,
+        severity=Severity.BLOCK,
+        origin=BUILT_IN,
+    )
+
+
+# Used beside what is left of the shipped files when those are broken and no valid policy was ever kept. What
+# dpkg and apt write in each run is among it: or nothing could be installed that mends the files.
+LAST_RESORT = (
+    _last_resort(
+        "last-resort",
+        Place.DATA,
+        "/home/** /root/** /srv/** /var/lib/mysql/** /var/lib/postgresql/** /var/mail/** /var/www/**",
+        f"{_BROKEN} this place usually holds somebody's data.",
+        frozenset(),
     ),
-    explanation="The policy files are broken, and this place usually holds somebody's data.",
-    severity=Severity.BLOCK,
-    origin=BUILT_IN,
+    _last_resort(
+        "last-resort-database",
+        Place.PROTECTED,
+        "/var/lib/dpkg /var/lib/dpkg/status /var/lib/dpkg/info",
+        f"{_BROKEN} without dpkg's database nothing can be repaired.",
+        frozenset({Kind.DELETED.value, Kind.TYPE.value}),
+    ),
+    _last_resort(
+        "last-resort-bookkeeping",
+        Place.SHARED_STATE,
+        "/var/lib/dpkg/** /var/log/dpkg.log* /var/lib/apt/** /var/cache/apt/** /var/log/apt/**"
+        " /var/cache/debconf/** /etc/alternatives/** /var/log/alternatives.log*"
+        " /var/lib/systemd/deb-systemd-*/**",
+        f"{_BROKEN} the package managers keep their own books here.",
+        frozenset(),
+    ),
 )
 
 
@@ -101,7 +124,7 @@ def _vendor_alone(files: tuple[str, ...]) -> tuple[Policy, Basis]:
     if parts and not has_errors([*problems, *misfits]):
         return policy, Basis.VENDOR
     checks = DEFAULT_CHECKS if not parts else policy.checks
-    rest = replace(policy, path_rules=(*policy.path_rules, LAST_RESORT), checks=dict(checks))
+    rest = replace(policy, path_rules=(*policy.path_rules, *LAST_RESORT), checks=dict(checks))
     return rest, Basis.BUILT_IN
 
 

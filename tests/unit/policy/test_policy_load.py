@@ -216,7 +216,7 @@ def test_without_any_usable_file_homes_and_databases_are_still_data(machine):
     loaded = machine.load()
     assert loaded.degraded
     assert loaded.basis is Basis.BUILT_IN
-    assert loaded.policy.path_rules == (rule(loaded, LAST_RESORT.name),)
+    assert loaded.policy.path_rules == LAST_RESORT
     assert set(loaded.policy.checks) == CHECK_NAMES
     assert "no shipped policy" in loaded.problems[0].wrong
 
@@ -225,7 +225,11 @@ def test_a_broken_shipped_file_does_not_take_the_others_away(machine):
     (machine.vendor / "20-broken.toml").write_text("x")
     loaded = machine.load()
     assert (loaded.degraded, loaded.basis) == (True, Basis.BUILT_IN)
-    assert {one.name for one in loaded.policy.path_rules} == {"boot", "databases", LAST_RESORT.name}
+    assert {one.name for one in loaded.policy.path_rules} == {
+        "boot",
+        "databases",
+        *(one.name for one in LAST_RESORT),
+    }
 
 
 def test_a_valid_file_ends_the_degraded_state(machine):
