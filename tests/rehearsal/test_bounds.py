@@ -108,6 +108,12 @@ def test_a_bomb_of_threads_ends(machine: Machine) -> None:
     assert bounded(result, "more than 80 threads"), result.unknowns
 
 
+def test_a_bound_that_is_reached_before_anything_has_begun_is_told(machine: Machine) -> None:
+    for _ in range(5):  # whether the init process has ended by then is a matter of chance
+        result = machine.rehearse_shell("true", replace(LIMITS, seconds=0.0))
+        assert cut_off(result, "not done after 0 seconds"), result.unknowns
+
+
 def test_a_script_that_waits_for_input_gets_none(machine: Machine) -> None:
     result = machine.rehearse_shell("read -r line; echo got $?; read -r line </dev/tty; echo got $?; exit 0")
     assert result.complete, result.unknowns

@@ -231,7 +231,8 @@ class Supervisor:
                     self._connections.listen(listener)
                 self._observer.attach(self._scene.workspace, self._scene.merged, tuple(self._scene.layers))
                 self._timing["set-up"] = time.monotonic() - self._started
-                send(self._control, "go")
+                with contextlib.suppress(ConnectionError):  # it was told to stop before, and has ended
+                    send(self._control, "go")
             case "step":
                 self._take_step(message)
             case "quiet":
