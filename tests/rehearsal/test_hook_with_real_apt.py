@@ -37,7 +37,7 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     ]
 
 
-@pytest.fixture(params=["12", "13"])
+@pytest.fixture(params=["12", "13"], ids=["debian12", "debian13"])
 def hooked(request: pytest.FixtureRequest, toys: list[str], tmp_path: Path) -> Iterator[HookedMachine]:
     with running_machine(base_tree(request.param), str(tmp_path)) as machine:
         hooked = HookedMachine(machine)
