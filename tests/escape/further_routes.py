@@ -415,3 +415,7 @@ ANSWERED = (
         "newer kernels only",
     ),
 )
+
+# Where the kernel lets it happen (6.1, whose check of such names is skipped when the BPF security module is
+# on), it happens in the overlay only: this file is not on the machine.
+IN_THE_OVERLAY = {"mark a file for the overlay in the security namespace": "/srv/data/s"}

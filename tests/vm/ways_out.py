@@ -32,9 +32,6 @@ WITNESSED = routes.WITNESSED + further_routes.WITNESSED
 ANSWERED = routes.ANSWERED + further_routes.ANSWERED
 # They would see the others beside them, or end them.
 ALONE = {"see another process", "kill all at once"}
-# Where the kernel lets it happen (6.1, whose check of such names is skipped when the BPF security module is
-# on), it happens in the overlay only: this file is not on the machine.
-IN_THE_OVERLAY = {"mark a file for the overlay in the security namespace": "/srv/data/s"}
 # It changes the setting that another one looks at.
 _LATER = {id(witnesses.the_crash_handler)}
 _LIMITS = replace(LIMITS, seconds=1800.0)
@@ -171,8 +168,8 @@ def test_the_kernel_refuses_it_in_a_rehearsal(
     shared: Machine, answered: dict[str, str], route: Route
 ) -> None:
     said = answered.get(route.name) or attack(shared, route, token(), inside=True)
-    if "REACHED" in said and route.name in IN_THE_OVERLAY:
-        assert not os.path.lexists(shared.path(IN_THE_OVERLAY[route.name]))
+    if "REACHED" in said and route.name in further_routes.IN_THE_OVERLAY:
+        assert not os.path.lexists(shared.path(further_routes.IN_THE_OVERLAY[route.name]))
         return
     assert "REACHED" not in said
 
