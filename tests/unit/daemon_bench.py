@@ -7,9 +7,13 @@ import contextlib
 import json
 import os
 import socket
+import tempfile
 import threading
 from collections.abc import Callable
 
+import pytest
+
+from aptguard.daemon import client
 from aptguard.daemon.access import Access
 from aptguard.daemon.server import Server, ServerLimits
 from aptguard.guard.errors import GuardError
@@ -117,3 +121,32 @@ def receive(client: socket.socket, count: int = 1) -> list[dict]:
 def receive_all(client: socket.socket) -> list[dict]:
     """Read replies until the server closes the connection."""
     return receive(client, 1 << 30)
+
+
+@pytest.fixture
+def start():
+    benches = []
+
+    def make(**options) -> Bench:
+        benches.append(Bench(directory, **options))
+        return benches[-1]
+
+    # Not pytest's own directory, which each run of pytest closes to other users again.
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o711)
+        yield make
+        for bench in benches:
+            bench.close()
+
+
+@pytest.fixture
+def bench(start):
+    return start()
+
+
+def call(bench, method, parameters=None, **options):
+    return client.call(method, parameters or {}, socket_path=bench.path, **options)
+
+
+def error_of(reply):
+    return reply["error"].removeprefix("io.github.aptguard.")

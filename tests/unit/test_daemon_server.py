@@ -3,50 +3,21 @@
 
 from __future__ import annotations
 
-import array
 import os
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 
 import pytest
-from daemon_bench import Bench, message, receive, receive_all
+from daemon_bench import bench, call, error_of, message, receive, receive_all, start
 
 from aptguard.daemon import client
 from aptguard.daemon.access import Access
 from aptguard.daemon.server import ServerLimits
 from aptguard.guard.errors import GuardError
 
-
-@pytest.fixture
-def start():
-    benches = []
-
-    def make(**options) -> Bench:
-        benches.append(Bench(directory, **options))
-        return benches[-1]
-
-    # Not pytest's own directory, which each run of pytest closes to other users again.
-    with tempfile.TemporaryDirectory() as directory:
-        os.chmod(directory, 0o711)
-        yield make
-        for bench in benches:
-            bench.close()
-
-
-@pytest.fixture
-def bench(start):
-    return start()
-
-
-def call(bench, method, parameters=None, **options):
-    return client.call(method, parameters or {}, socket_path=bench.path, **options)
-
-
-def error_of(reply):
-    return reply["error"].removeprefix("io.github.aptguard.")
+__all__ = ["bench", "start"]
 
 
 def test_a_call_reaches_the_handler_and_its_reply_the_client(bench):
@@ -54,15 +25,6 @@ def test_a_call_reaches_the_handler_and_its_reply_the_client(bench):
     assert call(bench, "Log", parameters) == {"method": "Log", "parameters": parameters}
     peer = bench.handler.seen[0][2]
     assert (peer.pid, peer.uid) == (os.getpid(), os.geteuid())
-
-
-def test_the_callers_own_mount_namespace_is_passed_unless_told_otherwise(bench):
-    call(bench, "Check")
-    own = os.stat("/proc/self/ns/mnt")
-    assert (bench.handler.namespace.st_dev, bench.handler.namespace.st_ino) == (own.st_dev, own.st_ino)
-    bench.handler.namespace = None
-    call(bench, "Check", descriptors=())
-    assert bench.handler.namespace is None
 
 
 def test_progress_comes_before_the_reply_and_only_to_who_wants_it(bench):
@@ -303,118 +265,6 @@ def test_a_client_that_sends_on_and_on_while_its_call_runs_is_refused(start):
         (reply,) = receive_all(connection)
     assert error_of(reply) == "Busy"
     assert bench.handler.cancelled.acquire(timeout=30)
-
-
-def open_descriptors(bench) -> int:
-    """How many are open once the server has noticed that no client is left."""
-    left = [1]
-    while left:
-        bench.in_loop(lambda: left.__setitem__(slice(None), bench.server._connections))
-    return len(os.listdir("/proc/self/fd"))
-
-
-def test_a_passed_mount_namespace_reaches_the_handler_and_is_closed_afterwards(bench):
-    call(bench, "Log")
-    namespace = os.open("/proc/self/ns/mnt", os.O_RDONLY)
-    try:
-        before = open_descriptors(bench)
-        for _ in range(3):
-            call(bench, "JudgeApt", {}, descriptors=[namespace])
-        status = os.fstat(namespace)
-        assert (bench.handler.namespace.st_dev, bench.handler.namespace.st_ino) == (
-            status.st_dev,
-            status.st_ino,
-        )
-        assert open_descriptors(bench) == before
-    finally:
-        os.close(namespace)
-
-
-@pytest.mark.parametrize("path", ["/dev/null", "/proc/self/ns/net"])
-def test_a_descriptor_of_something_else_is_refused(bench, path):
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        with pytest.raises(GuardError, match="not one of a mount namespace"):
-            call(bench, "JudgeApt", {}, descriptors=[descriptor])
-    finally:
-        os.close(descriptor)
-    assert bench.handler.seen == []
-
-
-IN_A_CHROOT = """
-import os, socket, sys
-with socket.socket(socket.AF_UNIX) as connection:
-    connection.connect(sys.argv[1])
-    os.chroot(sys.argv[2])
-    connection.sendall(sys.argv[3].encode() + b"\\0")
-    sys.stdout.buffer.write(connection.recv(65536))
-"""
-
-
-@pytest.mark.needs_root
-def test_whoever_calls_from_another_root_directory_is_not_answered_about_this_machine(bench, tmp_path):
-    words = ["/usr/bin/python3", "-c", IN_A_CHROOT, bench.path, str(tmp_path), message("Log").decode()[:-1]]
-    done = subprocess.run(words, stdout=subprocess.PIPE, check=True)
-    assert b"io.github.aptguard.OtherRoot" in done.stdout
-    assert bench.handler.seen == []
-
-
-def test_descriptors_beyond_what_means_anything_are_closed(bench):
-    call(bench, "Log")
-    before = open_descriptors(bench)
-    with bench.connect() as connection:
-        null = os.open("/dev/null", os.O_RDONLY)
-        rights = array.array("i", [null] * 100)
-        connection.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
-        connection.sendall(b"\0")
-        receive_all(connection)
-        os.close(null)
-    assert open_descriptors(bench) == before
-
-
-AS_NOBODY = """
-import os, sys
-sys.path.insert(0, sys.argv[1])
-from aptguard.daemon import client
-os.setgroups([int(group) for group in sys.argv[3].split(",") if group]); os.setgid(65534); os.setuid(65534)
-client.os.geteuid = lambda: 0
-for method in sys.argv[4:]:
-    try:
-        print("answered", client.call(method, {}, socket_path=sys.argv[2]).get("method", "itself"))
-    except client.GuardError as error:
-        print(error.name)
-"""
-
-
-def as_nobody(bench, methods, groups=""):
-    source = os.path.dirname(os.path.dirname(os.path.dirname(client.__file__)))
-    os.chmod(bench.path, 0o666)
-    done = subprocess.run(
-        [sys.executable, "-c", AS_NOBODY, source, bench.path, groups, *methods],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
-
-
-DENIED = "org.varlink.service.PermissionDenied"
-
-
-@pytest.mark.needs_root
-def test_a_peer_who_is_not_root_may_do_nothing_but_ask_what_this_is(bench):
-    methods = ["JudgeApt", "GrantOverride", "Status", "Log", "Dance", "org.varlink.service.GetInfo"]
-    assert as_nobody(bench, methods) == [DENIED] * 5 + ["answered itself"]
-    assert bench.handler.seen == []
-
-
-@pytest.mark.needs_root
-def test_a_member_of_the_reading_group_may_read_and_nothing_else(start):
-    bench = start(access=Access(reader_group=4))
-    methods = ["Status", "Log", "Pause", "GrantOverride", "JudgeApt", "Selftest"]
-    assert as_nobody(bench, methods, "4") == ["answered Status", "answered Log"] + [DENIED] * 4
-    assert as_nobody(bench, ["Status"], "5") == [DENIED]
 
 
 def test_a_client_without_a_daemon_is_told_that_none_answers(tmp_path):
