@@ -108,10 +108,41 @@ def test_a_bomb_of_threads_ends(machine: Machine) -> None:
     assert bounded(result, "more than 80 threads"), result.unknowns
 
 
+# The bound is passed when the init process is ready to begin; told to stop it ends, while this one attaches.
+_SLOW_OBSERVER = """
+import os, sys, time
+sys.path[:0] = sys.argv[1:3]
+from dataclasses import replace
+from aptguard.rehearsal import helper, linux
+from aptguard.rehearsal.model import RehearsalRequest
+from aptguard.rehearsal.observer import NoObserver
+from aptguard.rehearsal.supervisor import Supervisor
+from rehearsal.machine import ENVIRONMENT, LIMITS, shell
+class Slow(NoObserver):
+    def __init__(self, _request):
+        super().__init__((), "slow")
+        time.sleep(0.5)
+    def attach(self, *scene):
+        time.sleep(0.5)
+helper._load_all()
+linux.setns(os.open(f"/proc/{sys.argv[3]}/ns/mnt", os.O_RDONLY), linux.CLONE_NEWNS)
+request = RehearsalRequest((shell("true"),), ENVIRONMENT, limits=replace(LIMITS, seconds=0.0))
+result = Supervisor(request, None, Slow, print).run()
+print(result.complete, [unknown.reason for unknown in result.unknowns])
+"""
+
+
 def test_a_bound_that_is_reached_before_anything_has_begun_is_told(machine: Machine) -> None:
-    for _ in range(5):  # whether the init process has ended by then is a matter of chance
-        result = machine.rehearse_shell("true", replace(LIMITS, seconds=0.0))
-        assert cut_off(result, "not done after 0 seconds"), result.unknowns
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    paths = [os.path.join(os.path.dirname(here), "src"), here]
+    done = subprocess.run(
+        [sys.executable, "-c", _SLOW_OBSERVER, *paths, str(machine.pid)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.startswith("False ['it was not done after 0 seconds', "), done.stdout + done.stderr
+    assert "did not let the rehearsal begin" in done.stdout
 
 
 def test_a_script_that_waits_for_input_gets_none(machine: Machine) -> None:

@@ -48,12 +48,16 @@ while True:
 
 @dataclass(frozen=True, slots=True)
 class Ailment:
-    """What is broken; runs are ``judged`` as ever, go by the hooks' ``rule``, or ``unguarded``."""
+    """What is broken; runs are ``judged`` as ever, go by the hooks' ``rule``, or ``unguarded``.
+
+    ``without_python``: no package can be removed whose own scripts need Python.
+    """
 
     name: str
     script: str
     effect: str
     says: str = ""
+    without_python: bool = False
 
 
 def full(directory: str) -> str:
@@ -106,7 +110,7 @@ AILMENTS = (
         "judged",
     ),
     Ailment("no memory for a rehearsal", little_memory(60_000), "rule", "NOT JUDGED"),
-    Ailment("no memory for Python", little_memory(8_000), "unguarded", "NOT GUARDED"),
+    Ailment("no memory for Python", little_memory(8_000), "unguarded", "NOT GUARDED", without_python=True),
     Ailment(
         "the ledger is corrupt",
         f"{STOP_DAEMON}; for file in /var/lib/aptguard/*; do"
@@ -136,6 +140,7 @@ AILMENTS = (
         f"{STOP_DAEMON}; mv /usr/bin/python3 /usr/bin/python3.away",
         "unguarded",
         "NOT GUARDED",
+        without_python=True,
     ),
     Ailment(
         "Python crashes",
@@ -143,6 +148,7 @@ AILMENTS = (
         "printf '#!/bin/sh\\nkill -SEGV $$\\n' > /usr/bin/python3; chmod 755 /usr/bin/python3",
         "rule",
         "NOT JUDGED",
+        without_python=True,
     ),
     Ailment("the module aptguard is gone", f"{STOP_DAEMON}; rm -r {MODULE}", "rule", "NOT JUDGED"),
     Ailment(

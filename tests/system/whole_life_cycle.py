@@ -27,7 +27,6 @@ QUERY = ["dpkg-query", "-W", "-f", "${Version}", "aptguard"]
 LIFE_WHEN_ILL = ("reinstall", "upgrade", "downgrade", "remove with its libraries")
 # Without Python nobody can remove Debian's libraries for it: their own prerm calls py3clean.
 LIFE_WITHOUT_PYTHON = (*LIFE_WHEN_ILL[:-1], "remove")
-NO_PYTHON = ("no memory for Python", "Python is gone", "Python crashes")
 IN_PYTHON = ("python-apt", "unattended-upgrades")
 
 
@@ -76,7 +75,7 @@ def test_an_ill_guard_can_be_renewed_and_then_be_taken_away_by_each_front_end(
     guest.run(ailment.script)
     able = [name for name in COMMANDS if ailment.effect == "judged" or name not in IN_PYTHON]
     number = AILMENTS.index(ailment) + (guest.version == "13") * len(able) // 2
-    life = LIFE_WITHOUT_PYTHON if ailment.name in NO_PYTHON else LIFE_WHEN_ILL
+    life = LIFE_WITHOUT_PYTHON if ailment.without_python else LIFE_WHEN_ILL
     for step, deed in enumerate(life):
         name = able[(number + step) % len(able)]
         name = name if deed in COMMANDS[name] else "dpkg"
