@@ -76,6 +76,8 @@ def test_an_ill_guard_can_be_renewed_and_then_be_taken_away_by_each_front_end(
     able = [name for name in COMMANDS if ailment.effect == "judged" or name not in IN_PYTHON]
     number = AILMENTS.index(ailment) + (guest.version == "13") * len(able) // 2
     life = LIFE_WITHOUT_PYTHON if ailment.without_python else LIFE_WHEN_ILL
+    if machine.status().startswith("rc"):
+        life = ("install", *life[1:])  # aptitude reinstalls only what is installed
     for step, deed in enumerate(life):
         name = able[(number + step) % len(able)]
         name = name if deed in COMMANDS[name] else "dpkg"

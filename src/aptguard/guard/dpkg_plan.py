@@ -8,9 +8,9 @@ the call itself, so that nothing here has to guess what dpkg makes of it.
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 
+from aptguard.host.archive_control import control_of
 from aptguard.host.dpkg_database import DpkgDatabase
 from aptguard.rehearsal.model import Step
 from aptguard.transaction.dpkg_command import DpkgCommand
@@ -18,7 +18,6 @@ from aptguard.transaction.model import Action, Item, Transaction
 from aptguard.transaction.package_state import PackageState
 
 _DPKG = b"/usr/bin/dpkg"
-_FIELDS = "${Package}\t${Version}\t${Architecture}\n"
 _GONE = frozenset(("not-installed",))
 
 States = Mapping[tuple[str, str], PackageState]
@@ -30,7 +29,7 @@ def transaction_from_dpkg(
     """Return the transaction of one dpkg call that changes packages; ``text`` is its command line.
 
     ``purged`` are the packages that will be purged after the call has removed them (names_to_be_purged).
-    Raises subprocess.CalledProcessError or OSError when a .deb file cannot be read, DpkgDatabaseError.
+    Raises ArchiveError when a .deb file cannot be read, DpkgDatabaseError.
     """
     states = database.states()
     items: tuple[Item, ...]
@@ -88,9 +87,8 @@ def _archives(command: DpkgCommand, cwd: bytes) -> Iterator[bytes]:
 
 
 def _unpacked(archive: bytes, states: States, database: DpkgDatabase) -> Item:
-    command = [b"/usr/bin/dpkg-deb", b"--show", b"--showformat=" + os.fsencode(_FIELDS), b"--", archive]
-    shown = subprocess.run(command, check=True, capture_output=True).stdout.decode("utf-8", "replace")
-    name, version, architecture = shown.rstrip("\n").split("\t")
+    control = control_of(archive)
+    name, version, architecture = control.package, control.version, control.architecture
     installed = next((key for key in states if key[0] == name and states[key].status not in _GONE), None)
     old = None
     if installed is not None and states[installed].status != "config-files":

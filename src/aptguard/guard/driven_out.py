@@ -7,10 +7,10 @@ policy 7.6.2). No line announces it; whether dpkg really does it is known after 
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 
+from aptguard.host.archive_control import control_of
 from aptguard.host.dpkg_database import DpkgDatabase
 from aptguard.host.status_file import PRESENT, Stanza, StatusFile
 from aptguard.transaction.model import Action, Item, Transaction
@@ -24,7 +24,7 @@ def with_driven_out(
     """Return the transaction with a removal for each package that is gone after its rehearsal.
 
     Only those that an archive of the transaction declares a conflict with: a script that takes another
-    package away gets no leave for it here. Raises DpkgDatabaseError, subprocess.CalledProcessError.
+    package away gets no leave for it here. Raises DpkgDatabaseError, ArchiveError.
     """
     archives = [item.archive for item in transaction.items if item.archive is not None]
     if status_after is None or not archives:
@@ -47,10 +47,9 @@ def with_driven_out(
 
 
 def _conflicts(archive: bytes) -> Iterator[str]:
-    command = [b"/usr/bin/dpkg-deb", b"--field", archive, b"Conflicts", b"Breaks"]
-    fields = subprocess.run(command, check=True, capture_output=True).stdout.decode("utf-8", "replace")
-    for line in fields.splitlines():
-        yield from _names(line.partition(":")[2] if line.startswith(("Conflicts:", "Breaks:")) else line)
+    control = control_of(archive)
+    for field in (b"conflicts", b"breaks"):
+        yield from _names(control.text(field))
 
 
 def _provided(stanza: Stanza) -> Iterator[str]:
