@@ -90,7 +90,7 @@ lint: $(TOOLS)/made deb
 	$(TOOLS)/bin/ruff format --check --extend-exclude build .
 	$(TOOLS)/bin/mypy
 	shellcheck $(SHELL_SCRIPTS)
-	lintian --fail-on error,warning --tag-display-limit 0 $(DEB)
+	lintian --allow-root --pedantic --fail-on error,warning,pedantic --tag-display-limit 0 $(DEB)
 
 # Without the linters, which are not in Debian 12, their own test is skipped with that reason and all others run.
 test: test-packages
@@ -107,7 +107,8 @@ test-vm: test-packages
 test-upgrade: test-packages
 	$(PYTHON) -m pytest -p no:cacheprovider tests/system/distribution_upgrade.py </dev/null
 
-# Some 15 minutes. Without atheris (pip has it for Python 3.11 to 3.13), hypothesis makes all inputs.
+# An hour on a busy machine (docs/contributing.md). Without atheris, which pip has for Python 3.11 to 3.13, hypothesis
+# makes all inputs.
 fuzz: test-packages
 	@$(MAKE) --no-print-directory $(FUZZ_TOOLS)/made || echo "atheris could not be installed with pip" >&2
 	nice -n 15 $(PYTHON) -m tests.fuzz $(FUZZ) </dev/null

@@ -19,9 +19,9 @@ README = os.path.join(
 BEGIN, END = "<!-- figures: make bench-readme -->\n", "<!-- end of figures -->\n"
 # Question, beginning of the case, and how the README calls it and its peer.
 LINES = (
-    ("apt_runs", "install 1 toy", "`apt-get install` of one small package", "without aptguard"),
-    ("apt_runs", "install 30 toys", "`apt-get install` of 30 small packages", "without aptguard"),
-    ("apt_runs", "purge 10 toys", "`apt-get purge` of 10 small packages", "without aptguard"),
+    ("apt_runs", "install 1 toy", "`apt-get install` of one small package, guarded", "without aptguard"),
+    ("apt_runs", "install 30 toys", "`apt-get install` of 30 small packages, guarded", "without aptguard"),
+    ("apt_runs", "purge 10 toys", "`apt-get purge` of 10 small packages, guarded", "without aptguard"),
     ("other_hooks", "apt-listbugs", "the first with apt-listbugs instead", "without any hook"),
     ("other_hooks", "etckeeper", "the first with etckeeper instead", "without any hook"),
     ("other_hooks", "needrestart", "the first with needrestart instead", "without any hook"),
@@ -46,7 +46,7 @@ def section(run: dict[str, Any]) -> str:
             f"{run['machine']}:",
             "medians, the ratio of pairs that were measured alternately, and quartiles of the first column.",
             "",
-            "| | aptguard | peer | ratio | quartiles |",
+            "| | measured | peer | ratio | quartiles |",
             "| --- | --- | --- | --- | --- |",
             *rows,
             "",

@@ -13,6 +13,12 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent.parent
 PACKAGE = PROJECT / "src" / "aptguard"
 LONGEST = 400
+# What may be longer, and why.
+LONGER = {
+    "src/aptguard/policy/shipped/10-default.toml": "a table: one entry for each shipped rule",
+    "src/aptguard/report/report.schema.json": "one schema is one document",
+    "tests/escape/further_routes.py": "a table: one entry for each way out",
+}
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
@@ -108,15 +114,20 @@ def test_values_import_nothing_but_values() -> None:
             assert {other for other in others if not is_value(other)} == set(), name
 
 
-def test_no_file_of_the_product_is_longer_than_can_be_read_at_once() -> None:
+def test_no_file_is_longer_than_can_be_read_at_once() -> None:
+    product = (".py", ".sh", "", ".toml", ".json", ".varlink")
+    rooms = {PACKAGE: product, PROJECT / "hooks": product, PROJECT / "tests": (".py",)}
     lines = {
-        path.relative_to(PROJECT): path.read_text("utf-8").count("\n")
-        for directory in (PACKAGE, PROJECT / "hooks")
+        str(path.relative_to(PROJECT)): path.read_text("utf-8").count("\n")
+        for directory, suffixes in rooms.items()
         for path in directory.rglob("*")
-        if path.is_file() and path.suffix in (".py", ".sh", "")
+        if path.is_file() and path.suffix in suffixes
     }
-    assert len(lines) > 150
-    assert {path: count for path, count in lines.items() if count > LONGEST} == {}
+    assert sum(path.startswith("src/") for path in lines) > 150
+    assert sum(path.startswith("tests/") for path in lines) > 150
+    longer = {path: count for path, count in lines.items() if count > LONGEST}
+    assert {path: count for path, count in longer.items() if path not in LONGER} == {}
+    assert LONGER.keys() == longer.keys(), "what is short by now needs no exception"
 
 
 def public(body: list[ast.stmt], above: str) -> Iterator[tuple[str, Definition]]:

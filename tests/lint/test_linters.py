@@ -13,6 +13,9 @@ import pytest
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TOOLS = os.path.join(PROJECT, "build", "venv", "bin")
 
+# As in the Makefile's SHELL_SCRIPTS.
+PLACES = (".ci", "debian", "docs", "hooks", "tests")
+COMPLETION = os.path.join(PROJECT, "src/aptguard/cli/completions/bash/aptguard")  # no program
 SHELL = re.compile(rb"#! ?/bin/(ba|da)?sh\b")
 
 
@@ -28,9 +31,11 @@ def lint(*command: str) -> None:
 
 def shell_scripts() -> list[str]:
     """Return every shell script of the sources, found by its first line."""
-    scripts = [os.path.join(PROJECT, "src/aptguard/cli/completions/bash/aptguard")]  # no program
-    for top in (".ci", "alerts", "debian", "hooks", "tests"):
-        for directory, below, names in os.walk(os.path.join(PROJECT, top)):
+    scripts = [COMPLETION]
+    for place in PLACES:
+        top = os.path.join(PROJECT, place)
+        assert os.path.isdir(top), top
+        for directory, below, names in os.walk(top):
             below[:] = [name for name in below if name not in {"aptguard", "tmp", ".debhelper"}]
             for name in names:
                 path = os.path.join(directory, name)
@@ -55,5 +60,15 @@ def test_mypy_finds_nothing() -> None:
 
 def test_shellcheck_finds_nothing() -> None:
     scripts = shell_scripts()
-    assert os.path.join(PROJECT, ".ci", "run") in scripts
+    for script in (".ci/run", "docs/examples/notify.d/apprise", "hooks/apt-hook"):
+        assert os.path.join(PROJECT, script) in scripts
     lint("shellcheck", *scripts)
+
+
+def test_make_lint_gives_shellcheck_the_same_scripts() -> None:
+    if shutil.which("make") is None:
+        pytest.skip("the program make is not installed (Debian package make)")
+    command = ["make", "--silent", "--eval=scripts: ; @echo $(SHELL_SCRIPTS)", "scripts"]
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    done = subprocess.run(command, cwd=PROJECT, env=alone, capture_output=True, text=True, check=True)
+    assert sorted(os.path.join(PROJECT, script) for script in done.stdout.split()) == sorted(shell_scripts())
