@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import array
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from daemon_bench import bench, call, message, receive_all, start
 
 from aptguard.daemon import client
 from aptguard.daemon.access import Access
+from aptguard.daemon.server import ServerLimits
 from aptguard.guard.errors import GuardError
 
 __all__ = ["bench", "start"]
@@ -99,21 +101,23 @@ AS_NOBODY = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
 from aptguard.daemon import client
-os.setgroups([int(group) for group in sys.argv[3].split(",") if group]); os.setgid(65534); os.setuid(65534)
+os.setgroups([int(group) for group in sys.argv[3].split(",") if group]); os.setgid(65534)
+os.setuid(int(sys.argv[4]))
 client.os.geteuid = lambda: 0
-for method in sys.argv[4:]:
+for method in sys.argv[5:]:
     try:
         print("answered", client.call(method, {}, socket_path=sys.argv[2]).get("method", "itself"))
     except client.GuardError as error:
-        print(error.name)
+        print(error.name, end="")
+        print(f": {error}" if error.name == "TooOften" else "")
 """
 
 
-def as_nobody(bench, methods, groups=""):
+def as_nobody(bench, methods, groups="", uid=65534):
     source = os.path.dirname(os.path.dirname(os.path.dirname(client.__file__)))
     os.chmod(bench.path, 0o666)
     done = subprocess.run(
-        [sys.executable, "-c", AS_NOBODY, source, bench.path, groups, *methods],
+        [sys.executable, "-c", AS_NOBODY, source, bench.path, groups, str(uid), *methods],
         capture_output=True,
         text=True,
         check=False,
@@ -138,3 +142,19 @@ def test_a_member_of_the_reading_group_may_read_and_nothing_else(start):
     methods = ["Status", "Log", "Pause", "GrantOverride", "JudgeApt", "Selftest"]
     assert as_nobody(bench, methods, "4") == ["answered Status", "answered Log"] + [DENIED] * 4
     assert as_nobody(bench, ["Status"], "5") == [DENIED]
+
+
+@pytest.mark.needs_root
+def test_a_user_who_calls_too_often_is_refused_and_root_and_other_users_are_not(start):
+    limits = ServerLimits(calls_in_a_row_not_root=3, seconds_per_call_not_root=3600.0)
+    bench = start(access=Access(reader_group=4), limits=limits)
+    told = as_nobody(bench, ["Status", "Log", "Log", "Status", "JudgeApt"], "4")
+    assert told[:3] == ["answered Status", "answered Log", "answered Log"]
+    for method, line in zip(("Status", "JudgeApt"), told[3:], strict=True):
+        sentence = rf"Too many calls by uid 65534, the last one {method}: try again in 3[3-6]\d\d s\."
+        assert re.fullmatch(f"TooOften: {sentence}", line)
+    assert as_nobody(bench, ["Status", "Log"], "4", uid=65533) == ["answered Status", "answered Log"]
+    for _ in range(50):
+        assert call(bench, "Status")["method"] == "Status"
+    assert as_nobody(bench, ["org.varlink.service.GetInfo"], "4")[0].startswith("TooOften: ")
+    assert [peer.uid for _, _, peer in bench.handler.seen] == [65534] * 3 + [65533] * 2 + [0] * 50

@@ -8,6 +8,8 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+from types import SimpleNamespace
 
 import pytest
 from daemon_bench import bench, call, error_of, message, receive, receive_all, start
@@ -224,6 +226,42 @@ def test_those_who_may_only_read_never_take_every_place_among_the_calls(start):
         assert receive(connection)[0]["parameters"] == {"waited": "all"}
         connection.close()
     assert bench.handler.most_at_once == 2
+
+
+def test_a_connection_goes_on_after_a_call_that_came_too_early(start, monkeypatch):
+    ahead = [0.0]
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + ahead[0])
+    monkeypatch.setattr("aptguard.daemon.server.time", clock)
+    limits = ServerLimits(calls_in_a_row_not_root=3, seconds_per_call_not_root=3600.0, message_seconds=1e6)
+    bench = start(access=Access(root=os.geteuid() + 1, reader_group=os.getegid()), limits=limits)
+    with bench.connect() as connection:
+        connection.sendall(b"".join(message("Log", {"limit": number}) for number in range(5)))
+        replies = receive(connection, 5)
+        assert [reply["parameters"]["parameters"]["limit"] for reply in replies[:3]] == [0, 1, 2]
+        assert [error_of(reply) for reply in replies[3:]] == ["TooOften"] * 2
+        ahead[0] = 3600.0
+        connection.sendall(message("Log", {"limit": 5}) + message("Log"))
+        good, early = receive(connection, 2)
+    assert good["parameters"]["parameters"]["limit"] == 5
+    assert error_of(early) == "TooOften"
+
+
+def test_a_client_that_does_not_read_has_no_more_calls_made_until_it_does(start):
+    bench = start(limits=ServerLimits(backlog_bytes=1 << 16, early_bytes=1 << 30, reply_seconds=1e6))
+    waiting = []
+
+    def look():
+        waiting.append(max(one.waiting_bytes for one in bench.server._connections.values()))
+
+    with bench.connect() as deaf, bench.connect() as other:
+        deaf.sendall(b"".join(message("Log", {"limit": number, "x": "x" * 50_000}) for number in range(100)))
+        for _ in range(200):
+            other.sendall(message("Status"))
+            assert receive(other)[0]["parameters"]["method"] == "Status"
+            bench.in_loop(look)
+        replies = receive(deaf, 100)
+    assert 1 << 16 <= max(waiting) < (1 << 16) + 51_000
+    assert [reply["parameters"]["parameters"]["limit"] for reply in replies] == list(range(100))
 
 
 def test_a_failure_that_cannot_even_be_logged_is_answered_and_keeps_nobody_waiting(bench, monkeypatch):

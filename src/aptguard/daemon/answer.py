@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import threading
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -41,6 +42,7 @@ class Request:
     groups: frozenset[int]
     descriptors: tuple[int, ...]
     cancelled: threading.Event
+    early_seconds: float = 0.0  # by which it came too soon after the user's other calls
 
 
 def answer(
@@ -79,6 +81,14 @@ def _result(
     access: Access,
     send_progress: Callable[[bytes], None],
 ) -> dict[str, Any]:
+    if request.early_seconds > 0:
+        if access.worth_recording(request.peer):
+            log().warning("Calls came too often", uid=request.peer.uid, pid=request.peer.pid)
+        raise GuardError(
+            "TooOften",
+            f"Too many calls by uid {request.peer.uid}, the last one {call.method}: try again in"
+            f" {math.ceil(request.early_seconds)} s.",
+        )
     if not access.permits(call, request.peer, request.groups):
         if access.worth_recording(request.peer):
             log().warning(

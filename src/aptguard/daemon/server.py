@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from aptguard.alerts.journal import log
 from aptguard.daemon.access import Access, read_peer
 from aptguard.daemon.answer import Dispatch, Request, answer, own_error
+from aptguard.daemon.call_rate import CallRate
 from aptguard.daemon.connection import Connection, close_all
 from aptguard.daemon.varlink import MessageError
 
@@ -33,7 +34,9 @@ class ServerLimits:
     clients_not_root: int = 40
     calls: int = 16  # running at once; others wait
     calls_not_root: int = 4  # of these: who may only read must not keep apt waiting
-    backlog_bytes: int = 1 << 20  # of replies; beyond it progress is left out
+    calls_in_a_row_not_root: int = 30  # of one user; more than people and monitoring make
+    seconds_per_call_not_root: float = 2.0  # after that
+    backlog_bytes: int = 1 << 20  # of replies; beyond it progress is left out, and the next call waits
     early_bytes: int = 4 << 20  # of further messages while a call runs
 
 
@@ -52,6 +55,7 @@ class Server:
         self._dispatch = dispatch
         self._access = access or Access()
         self._limits = limits or ServerLimits()
+        self._rate = CallRate(self._limits.calls_in_a_row_not_root, self._limits.seconds_per_call_not_root)
         self._connections: dict[int, Connection] = {}
         self._posted: deque[Callable[[], None]] = deque()
         self._queued: deque[tuple[Connection, Request]] = deque()
@@ -169,6 +173,8 @@ class Server:
             return
         if events & select.EPOLLOUT:
             self._send(connection, b"")
+            if self._is_open(connection) and not connection.ending:
+                self._next_call(connection)
         elif events & select.EPOLLIN and not connection.ending:
             if connection.read():
                 self._next_call(connection)
@@ -179,8 +185,8 @@ class Server:
                 self._next_call(connection)
 
     def _next_call(self, connection: Connection) -> None:
-        """Start on the next message if it is there whole and no call of this client runs."""
-        if connection.cancelled is not None:
+        """Start on the next message if it is there whole, nothing runs for this client and it reads."""
+        if connection.cancelled is not None or connection.waiting_bytes >= self._limits.backlog_bytes:
             if len(connection.framer) > self._limits.early_bytes:
                 self._refuse(connection, MessageError("Busy", "Wait for the reply before you send more."))
             else:
@@ -200,8 +206,10 @@ class Server:
         if not connection.waiting_bytes:
             connection.deadline = None
         cancelled = connection.cancelled = threading.Event()
+        peer = connection.peer
+        early = 0.0 if self._access.is_root(peer) else self._rate.take(peer.uid, time.monotonic())
         request = Request(
-            message, connection.peer, connection.groups, connection.take_descriptors(), cancelled
+            message, peer, connection.groups, connection.take_descriptors(), cancelled, early_seconds=early
         )
         self._queued.append((connection, request))
         self._update(connection)
