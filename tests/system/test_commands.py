@@ -89,7 +89,7 @@ def test_check_takes_a_deb_file(machine: Guest) -> None:
 
 def test_check_of_an_unknown_package_says_in_apts_words_why_there_is_no_plan(machine: Guest) -> None:
     ended = machine.run(["aptguard", "check", "purge", "no-such-package"], check=False)
-    assert ended.returncode == 1
+    assert ended.returncode == 2
     assert "Unable to locate package no-such-package" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
 

@@ -189,6 +189,14 @@ def test_a_closed_pipe_ends_the_command_without_a_word(state: Path) -> None:
         assert closed.returncode in (0, ERROR) and "Traceback" not in closed.stderr, closed
 
 
+def test_a_verdict_that_nobody_reads_to_its_end_is_still_the_exit_code(state: Path) -> None:
+    for words, code in ((["policy", "test", "/etc/shadow", "/root"], 10), (["policy", "test", "/tmp/x"], 0)):
+        for reader in ("| true", "| head -c 1", "2>&1 | head -c 1"):
+            done = run_outside(state, *words, shell=reader)
+            assert done.returncode == code, (words, reader)
+            assert "Traceback" not in done.stderr and "pipe" not in done.stderr
+
+
 def test_a_full_disk_under_the_output_is_an_error_and_no_traceback(state: Path) -> None:
     done = run_outside(state, "log", shell="> /dev/full")
     assert done.returncode == ERROR

@@ -24,7 +24,7 @@ from aptguard.policy.load import load_policy
 from aptguard.policy.model import Policy
 from aptguard.rehearsal.linux import PR_SET_PDEATHSIG, prctl
 from aptguard.report.audit import Audit, audit_as_plain, audit_page, audit_text
-from aptguard.report.audited import Audited, Candidate
+from aptguard.report.audited import Audited, Candidate, Outcome
 from aptguard.report.quantity import plural
 from aptguard.shown import shown
 
@@ -32,7 +32,7 @@ _BAR = 24  # characters
 
 
 def audit(arguments: argparse.Namespace) -> int:
-    """Print the land mines: 0 none, 10 some."""
+    """Print the land mines: 0 none, 10 some, 11 when of no package anything is known."""
     if os.geteuid() != 0:
         raise PermissionError("An audit rehearses what root would do: run the command with sudo.")
     start = time.monotonic()
@@ -63,7 +63,9 @@ def audit(arguments: argparse.Namespace) -> int:
         print(audit_text(whole, stdout_style()), end="")
         if arguments.html:
             print(f"The page is {shown(arguments.html)}.")
-    return 10 if whole.dangers else 0
+    if whole.dangers:
+        return 10
+    return 11 if found and len(whole.of(Outcome.UNKNOWN)) == len(found) else 0
 
 
 def _audited(

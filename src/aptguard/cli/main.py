@@ -12,23 +12,19 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TextIO
 
 from aptguard.cli.arguments import make_parser, options_first
+from aptguard.cli.patient_output import nowhere, patient_output
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    # Whoever closed a stream wants nothing from it; Python has None in its place.
-    sys.stdout = sys.stdout or _nowhere()
-    sys.stderr = sys.stderr or _nowhere()
+    sys.stdout = patient_output()
+    sys.stderr = sys.stderr or nowhere()
     arguments = make_parser().parse_args(options_first(sys.argv[1:] if words is None else words))
     try:
         code = _command(arguments)(arguments)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader (head, a pager) has seen enough
-        _drop_output()
-        return 0
     except KeyboardInterrupt:
         print("aptguard: interrupted; nothing was changed.", file=sys.stderr)
         return 1
@@ -41,10 +37,6 @@ def main(words: Sequence[str] | None = None) -> int:
         except (OSError, ValueError):
             _drop_output()
     return code
-
-
-def _nowhere() -> TextIO:
-    return open(os.devnull, "w", encoding="utf-8")
 
 
 def _drop_output() -> None:

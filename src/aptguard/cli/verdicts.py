@@ -21,7 +21,7 @@ from aptguard.shown import shown
 
 def check(arguments: argparse.Namespace) -> int:
     """Rehearse the plan that apt would make: 0 allow, 10 block, 11 unknown."""
-    names = [os.path.abspath(name) if os.path.isfile(name) else name for name in arguments.names]
+    names = [os.path.abspath(name) if _is_archive(name) else name for name in arguments.names]
     takes_names = arguments.operation in ("remove", "purge", "install")
     if takes_names and not names:
         print(f"aptguard: check {arguments.operation} needs at least one package.", file=sys.stderr)
@@ -35,14 +35,11 @@ def check(arguments: argparse.Namespace) -> int:
     }
     reply = Connection().call("Check", parameters, progress=None if arguments.json else live_line())
     clear_live_line()
-    if reply.get("report") is None:
-        if arguments.json:
-            print_json({"verdict": "allow", "transaction": {"items": []}, "findings": [], "unknowns": []})
-        else:
-            print("apt would do nothing.")
-        return 0
     report = from_plain(Report, reply["report"])
-    _print_report(report, arguments)
+    if report.transaction.items or arguments.json:
+        _print_report(report, arguments)
+    else:
+        print("apt would do nothing.")
     match report.verdict:
         case Verdict.ALLOW:
             return 0
@@ -121,6 +118,11 @@ def _print_report(report: Report, arguments: argparse.Namespace) -> None:
         print_json(report_as_plain(report, changes=arguments.changes))
     else:
         print(details(report, stdout_style(), changes=arguments.changes), end="")
+
+
+def _is_archive(name: str) -> bool:
+    """Whether a .deb file is meant: a file that is named as a package is (hello) is not what is asked for."""
+    return ("/" in name or name.endswith(".deb")) and os.path.isfile(name)
 
 
 def _umask() -> int:

@@ -20,6 +20,14 @@ from aptguard.shown import shown
 
 OPERATIONS = ("remove", "purge", "install", "upgrade", "full-upgrade", "autoremove")
 
+# What apt says, in the C locale, of a name that it cannot make anything of.
+_UNKNOWN_NAME = (
+    "Unable to locate package",
+    "Couldn't find any package by",
+    "has no installation candidate",
+    "Unsupported file",
+    "was not found",
+)
 _CAPTURE_OPTIONS = """\
 #clear AptCli::Hooks;
 #clear binary::apt::AptCli::Hooks;
@@ -43,7 +51,8 @@ def capture_plan(operation: str, names: Sequence[str], environment: Mapping[str,
     """Return what apt's hook would be given for ``apt-get OPERATION NAMES``; None when nothing would be done.
 
     Needs root and apt's locks; .deb files that the plan needs are downloaded into apt's cache, as apt
-    would do. Raises GuardError ``CannotPlan`` with apt's own words when apt makes no plan.
+    would do. Raises GuardError with apt's own words when apt makes no plan: ``InvalidParameter`` where it
+    knows no such package or file, else ``CannotPlan``.
     """
     with tempfile.TemporaryDirectory(prefix="aptguard-plan-") as directory:
         plan, options = os.path.join(directory, "plan"), os.path.join(directory, "options")
@@ -53,7 +62,7 @@ def capture_plan(operation: str, names: Sequence[str], environment: Mapping[str,
         command += ["--allow-remove-essential", "--allow-change-held-packages"]
         completed = subprocess.run(
             [*command, operation, "--", *names],
-            env={**environment, "DEBIAN_FRONTEND": "noninteractive"},
+            env={**environment, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -69,4 +78,5 @@ def capture_plan(operation: str, names: Sequence[str], environment: Mapping[str,
     said = [line for line in completed.stdout.decode("utf-8", "replace").splitlines() if line.strip()]
     reason = shown(said[-1].removeprefix("E: ")) if said else f"exit code {completed.returncode}"
     asked = shown(" ".join(["apt-get", operation, *names]))
-    raise GuardError("CannotPlan", f"apt makes no plan for '{asked}': {reason}")
+    name = "InvalidParameter" if any(words in reason for words in _UNKNOWN_NAME) else "CannotPlan"
+    raise GuardError(name, f"apt makes no plan for '{asked}': {reason}")
