@@ -4,7 +4,7 @@
 It is readable by root alone, bound to apt's process by id and start time, replaced by the next run of that
 process and removed at the end of the run (DPkg::Post-Invoke). Its first line is the outcome, its last one
 ``end``; between them stands one line for each thing that may be done: ``remove NAME:ARCH``,
-``purge NAME:ARCH``, ``configure NAME:ARCH``, ``unpack /PATH``, ``option WORD``.
+``purge NAME:ARCH``, ``configure NAME:ARCH``, ``unpack /PATH``, ``option WORD``; or ``everything``.
 """
 
 from __future__ import annotations
@@ -62,9 +62,14 @@ def forget(run: str) -> str:
 def _allowed(data: bytes, reply: Mapping[str, Any]) -> Iterator[str]:
     """Yield what may be done; ``purge`` in the reply names the removals that were judged as purges.
 
+    ``everything`` in the reply: nobody could list what is in a message that cannot be read.
+
     ``settle`` names those of which nobody could tell yet whether they will be purges: no word of them here,
     so that dpkg-hook asks again, when dpkg's selections tell.
     """
+    if reply.get("everything") is True:
+        yield "everything"
+        return
     header, _, body = data.decode("utf-8", "surrogateescape").partition("\n\n")
     purges, settle = reply.get("purge"), reply.get("settle") or ()
     for line in body.split("\n"):

@@ -40,7 +40,7 @@ def test_an_allowed_plan_that_is_none_would_be_seen(monkeypatch: pytest.MonkeyPa
     passed = {"exit": 0, "text": "", "verdict": "allow", "outcome": "pass", "id": ""}
     target = AptTarget()
     try:
-        monkeypatch.setattr(judging, "_unreadable", lambda *_: passed)
+        monkeypatch.setattr(judging, "admit_unreadable", lambda *_, **__: passed)
         with pytest.raises(BrokenPropertyError, match="no plan"):
             target.attempt(b"VERSION 3\n\ntoy 1 amd64 none > - - none **REMOVE")
     finally:

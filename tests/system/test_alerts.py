@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from packages.builder import build_deb
 from packages.obsolete import build_harmless
 from testbed.guest import Guest
 from testbed.server import install_aptguard
@@ -86,6 +87,32 @@ def test_a_pause_is_at_the_login_and_in_the_metrics_until_it_is_over(machine: Gu
     machine.run(["aptguard", "resume"])
     assert login(machine) == []
     assert metric(machine, "aptguard_paused_until_timestamp_seconds") == 0
+
+
+def test_an_account_whose_home_is_the_root_is_told_once_as_long_as_it_is_there(
+    machine: Guest, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    def dangers() -> list[dict[str, str]]:
+        return machine.journal("SYSLOG_IDENTIFIER=aptguard", "APTGUARD_EVENT=danger")
+
+    # The account comes with a package, whose run itself is told of it.
+    script = 'if [ "$1" = configure ]; then useradd --system --no-create-home --home-dir / sleeper; fi'
+    deb = build_deb(tmp_path_factory.mktemp("sleeper"), "sleeper", scripts={"postinst": script})
+    machine.run(["aptguard", "pause", "--for", "30min", "--reason", "to have the danger made"])
+    machine.run(["dpkg", "-i", machine.copy_in(deb, "/root/sleeper.deb")])
+    machine.run(["aptguard", "resume"])
+    assert comes(lambda: len(dangers()) == 1), dangers()
+    (event,) = dangers()
+    assert (
+        event["APTGUARD_ACCOUNT"] == "sleeper" and "the root of the file system" in event["APTGUARD_REASON"]
+    )
+    blocked(machine)
+    machine.run(["aptguard", "status"], check=False)
+    assert len(dangers()) == 1
+    machine.run("userdel sleeper; aptguard status; useradd --system --no-create-home --home-dir / sleeper")
+    machine.run(["aptguard", "status"], check=False)
+    assert len(dangers()) == 2
+    machine.run("userdel sleeper; aptguard log")
 
 
 def test_a_broken_policy_is_at_the_login_until_it_is_mended(machine: Guest) -> None:

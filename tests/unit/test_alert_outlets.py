@@ -21,7 +21,7 @@ from aptguard.alerts.outlets import Outlets
 from aptguard.alerts.standing import Standing, after_event, after_look, after_recovery
 from aptguard.alerts.standing_file import FILE, change_standing, read_standing
 from aptguard.ledger.override import Grantor, Override, Pause
-from aptguard.policy.finding import Verdict
+from aptguard.policy.finding import Finding, Severity, Verdict
 
 PROJECT = Path(__file__).resolve().parents[2]
 BANNER = PROJECT / "hooks/login-banner"
@@ -284,3 +284,26 @@ def test_a_flood_of_events_is_bounded(tmp_path: Path, places) -> None:
     for number in range(120):
         outlets(tmp_path, places).told(degraded_event(f"reason {number}"))
     assert len(os.listdir(places["queue"])) == 100
+
+
+def test_a_danger_is_new_once_and_again_when_it_has_been_away(tmp_path: Path) -> None:
+    danger = Finding("account-home", Severity.WARN, "Its home is /.", "home", account="sleeper")
+    other = Finding("account-home", Severity.WARN, "Its home is /etc.", "home", account="other")
+
+    def outlets() -> Outlets:
+        return Outlets(str(tmp_path), lambda: (0, "enforce"), metrics_directory=str(tmp_path / "none"))
+
+    first = outlets()
+    assert first.new_dangers((danger,)) == (danger,)
+    assert first.new_dangers((danger,)) == ()
+    assert outlets().new_dangers((danger, other)) == (other,)
+    assert outlets().new_dangers((other,)) == ()
+    assert outlets().new_dangers((danger, other)) == (danger,)
+
+
+def test_a_danger_is_told_once_where_nothing_can_be_written_down(tmp_path: Path) -> None:
+    danger = Finding("account-home", Severity.WARN, "Its home is /.", "home", account="sleeper")
+    (tmp_path / "file").write_text("no directory\n")
+    outlets = Outlets(str(tmp_path / "file"), lambda: (0, "enforce"))
+    assert outlets.new_dangers((danger,)) == (danger,)
+    assert outlets.new_dangers((danger,)) == ()

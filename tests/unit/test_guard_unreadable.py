@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What cannot even be read is stopped, or passes while paused, and its event says which."""
+"""What cannot even be read is decided as every other unknown transaction that takes packages away."""
 
 from __future__ import annotations
 
 import base64
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,31 +18,96 @@ from aptguard.guard.peer import own_process
 from aptguard.guard.service import Guard
 from aptguard.guard.state import GuardState
 from aptguard.ledger.override import Grantor, Pause
+from aptguard.policy.layers import PolicyPaths
 
-NO_PATH = b"VERSION 3\nDir=/\n\ntoy - - none < 1.0 all none **ERROR**\n"
+HEADER = b"VERSION 3\nDir=/\nDir::Cache=/tmp/one\n\n"
+NO_PATH = b"toy - - none < 1.0 all none **ERROR**\n"
+
+
+class Stage:
+    """A guard with a policy of its own, whose events are kept."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.sent: list[Event] = []
+        self.policy("")
+
+    def policy(self, text: str) -> None:
+        (self.directory / "policy.toml").write_text(text)
+        shipped = str(Path(service.__file__).parent.parent / "policy/shipped")
+        paths = PolicyPaths(
+            shipped, *(str(self.directory / name) for name in ("policy.toml", "policy.d", "last"))
+        )
+        self.guard = Guard(state_directory=str(self.directory / "state"), policy_paths=paths)
+
+    def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
+        return self.guard.dispatch(method, parameters, peer=own_process(), cancelled=threading.Event())
+
+    def judge(self, data: bytes = HEADER + NO_PATH, *, run: str = "1-1", **more: Any) -> dict[str, Any]:
+        encoded = base64.b64encode(data).decode()
+        return self.ask("JudgeApt", input=encoded, frontend=["apt-get", "purge", "toy"], run=run, **more)
+
+    def events(self, name: EventName) -> list[Event]:
+        return [event for event in self.sent if event.name is name]
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    made = Stage(tmp_path)
+    monkeypatch.setattr(GuardState, "send", lambda _state, event, _report=None: made.sent.append(event))
+    monkeypatch.setattr(service, "expect_rehearsal", lambda: None)
+    return made
+
+
+def test_what_cannot_be_read_is_stopped_recorded_and_told_with_the_reason(stage: Stage) -> None:
+    reply = stage.judge()
+    assert (reply["exit"], reply["verdict"], reply["outcome"]) == (10, "unknown", "stop by doubts")
+    text = " ".join(reply["text"].split())
+    for words in ("BLOCKED - nothing has been changed", "--no-download", f"aptguard override {reply['id']}"):
+        assert words in text
+    (event,) = stage.events(EventName.UNKNOWN)
+    assert event.fields["OUTCOME"] == ("stop by doubts",) and event.fields["ID"] == (reply["id"],)
+    assert "Pathname to install is not absolute" in event.message
+    (summary,) = stage.ask("Log")["reports"]
+    assert (summary["id"], summary["verdict"]) == (reply["id"], "unknown")
 
 
 @pytest.mark.parametrize(
-    ("paused", "exit_code", "outcome"), [(False, 10, "stop by doubts"), (True, 0, "pass while paused")]
+    ("policy", "paused", "outcome"),
+    [
+        ("", True, "pass while paused"),
+        ('mode = "report"', False, "pass in report mode"),
+        ('when_unable = "allow"', False, "pass with doubts"),
+    ],
 )
-def test_the_event_about_what_cannot_be_read_has_its_outcome(
-    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, paused: bool, exit_code: int, outcome: str
+def test_it_passes_by_the_same_leave_as_all_else_and_nothing_says_blocked(
+    stage: Stage, policy: str, paused: bool, outcome: str
 ) -> None:
-    sent: list[Event] = []
-    monkeypatch.setattr(GuardState, "send", lambda _state, event, _report=None: sent.append(event))
-    monkeypatch.setattr(service, "expect_rehearsal", lambda: None)
-    guard = Guard(state_directory=str(tmp_path / "state"))
+    stage.policy(policy)
     if paused:
         now = time.time()
-        guard._state.ledger.set_pause(Pause(now, now + 600, "test", Grantor(0)))
-    reply = guard.dispatch(
-        "JudgeApt",
-        {"input": base64.b64encode(NO_PATH).decode(), "frontend": ["apt-get"]},
-        peer=own_process(),
-        cancelled=threading.Event(),
-    )
-    assert reply["exit"] == exit_code
-    assert "--no-download" in reply["text"].replace("\n", " ")
-    (event,) = [one for one in sent if one.name is EventName.UNKNOWN]
+        stage.guard._state.ledger.set_pause(Pause(now, now + 600, "test", Grantor(0)))
+    reply = stage.judge()
+    assert (reply["exit"], reply["verdict"], reply["outcome"]) == (0, "unknown", outcome)
+    assert "BLOCKED" not in reply["text"] and len(reply["text"].splitlines()) == 1
+    assert reply["everything"] is True  # no call of this run may be stopped half-way
+    (event,) = stage.events(EventName.UNKNOWN)
     assert event.fields["OUTCOME"] == (outcome,)
-    assert "Pathname to install is not absolute" in event.message
+
+
+def test_an_override_lets_it_through_once_and_nothing_else(stage: Stage) -> None:
+    first = stage.judge()
+    stage.ask("GrantOverride", id=first["id"], reason="read by hand")
+    other = stage.judge(HEADER + b"heir" + NO_PATH)
+    assert (other["exit"], other["id"] == first["id"]) == (10, False)
+    configured = HEADER.replace(b"one", b"another")  # where apt works for the moment
+    again = stage.judge(configured + NO_PATH, run="2-2")
+    assert (again["exit"], again["outcome"], again["id"]) == (0, "pass by override", first["id"])
+    stage.ask("Finish", run="2-2")
+    assert stage.judge()["exit"] == 10
+
+
+def test_a_call_of_dpkg_that_cannot_be_prepared_is_stopped_with_an_id(stage: Stage) -> None:
+    reply = stage.ask("JudgeDpkg", argv=["dpkg", "--remove", "toy"], environment={"A": 1}, run="1-1")
+    assert (reply["exit"], reply["verdict"]) == (10, "unknown")
+    assert stage.ask("Show", id=reply["id"])["report"]["transaction"]["command_line"] == "dpkg --remove toy"

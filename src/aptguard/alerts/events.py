@@ -231,21 +231,23 @@ def degraded_event(reason: str) -> Event:
     return make_event(EventName.DEGRADED, f"The guard is degraded: {reason}", reason=reason)
 
 
-def unreadable_event(reason: str, outcome: str) -> Event:
-    """Return the event ``unknown`` for a transaction that could not even be read, for ``reason``.
-
-    ``outcome`` is what became of it (guard.decision.Outcome).
-    """
-    message = f"Could not tell what the package manager is about to do: {reason}"
+def danger_event(danger: Finding) -> Event:
+    """Return the event ``danger``: an account lies dormant whose removal would do harm."""
     return make_event(
-        EventName.UNKNOWN, message, verdict=Verdict.UNKNOWN.value, outcome=outcome, reason=reason
+        EventName.DANGER,
+        f"Danger lying dormant: {_subject(danger)}: {danger.reason}",
+        rule=danger.rule,
+        account=danger.account,
+        path=danger.path,
+        package=danger.package,
+        reason=danger.reason,
     )
 
 
 def describe(transaction: Transaction) -> str:
-    """Return a transaction in a few words (``purge of toy and 3 more``)."""
+    """Return a transaction in a few words (``purge of toy and 3 more``, else the command itself)."""
     if not transaction.items:
-        return "a run without packages"
+        return f"'{transaction.command_line}'" if transaction.command_line else "a run without packages"
     # What takes a package away is what people look for.
     first = (transaction.takes_away or transaction.headline)[0]
     more = len(transaction.headline) - 1

@@ -10,17 +10,21 @@ import functools
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aptguard.alerts import login_banner, metrics, notify
 from aptguard.alerts.events import Event
 from aptguard.alerts.journal import log
 from aptguard.alerts.message_ids import EventName
-from aptguard.alerts.standing import Standing, after_event, after_look, after_recovery
+from aptguard.alerts.standing import Standing, after_dangers, after_event, after_look, after_recovery
 from aptguard.alerts.standing_file import change_standing, read_standing, write_atomically
+from aptguard.policy.finding import Finding
 from aptguard.report.machine import SCHEMA, report_as_plain, timestamp
 from aptguard.report.model import Report
+from aptguard.shown import shown
+
+_MOST_CHARACTERS = 300  # of what tells one danger from another
 
 
 class Outlets:
@@ -41,6 +45,7 @@ class Outlets:
         self._queue = queue
         self._programs = programs
         self._warned: set[str] = set()
+        self._told_dangers: frozenset[str] = frozenset()  # where nothing can be written down
 
     def told(self, event: Event, report: Report | None = None) -> None:
         """Take an event that the journal has been told; ``report`` is the transaction's it is about."""
@@ -58,6 +63,15 @@ class Outlets:
         """Note that ``part`` of the guard works again (None: that the administrator knows)."""
         if read_standing(self._directory).degraded:
             self._attempt("what stands", lambda: self._change(lambda old: after_recovery(old, part)))
+
+    def new_dangers(self, dangers: Sequence[Finding]) -> tuple[Finding, ...]:
+        """Return those that nobody has been told of, once each; one that was gone is told of again."""
+        named = {f"{danger.account}: {shown(danger.reason)}"[:_MOST_CHARACTERS]: danger for danger in dangers}
+        known = {*read_standing(self._directory).dangers, *self._told_dangers}
+        self._told_dangers = frozenset(named)
+        if known != {*named}:
+            self._attempt("what stands", lambda: self._change(lambda old: after_dangers(old, tuple(named))))
+        return tuple(danger for name, danger in named.items() if name not in known)
 
     def _change(self, change: Callable[[Standing], Standing]) -> None:
         standing, changed = change_standing(self._directory, change)

@@ -31,7 +31,7 @@ class Standing:
     """All that stands. Times are UTC in seconds since the epoch; texts are escaped already.
 
     ``counts`` is of verdicts by kind, ``stopped`` of transactions that were stopped, ``seconds`` what all
-    judgements took together; these only grow.
+    judgements took together; these only grow. ``dangers`` are those that the journal knows of.
     """
 
     unseen: tuple[Stopped, ...] = ()
@@ -44,6 +44,7 @@ class Standing:
     last_time: float | None = None
     last_verdict: str = ""
     last_seconds: float = 0.0
+    dangers: tuple[str, ...] = ()
 
 
 def after_event(standing: Standing, event: Event, report: Report | None, now: float) -> Standing:
@@ -79,6 +80,11 @@ def after_recovery(standing: Standing, part: str | None = None) -> Standing:
     """Return what stands after the ``part`` of the guard (``policy``, ``ledger``; None: all) works again."""
     left = () if part is None else tuple(r for r in standing.degraded if not r.startswith(f"{part}: "))
     return replace(standing, degraded=left)
+
+
+def after_dangers(standing: Standing, dangers: tuple[str, ...]) -> Standing:
+    """Return what stands when exactly these ``dangers`` lie dormant, and have been told of."""
+    return replace(standing, dangers=dangers)
 
 
 def _after_verdict(standing: Standing, event: Event, report: Report | None, now: float) -> Standing:

@@ -27,17 +27,19 @@ def admit(
     *,
     run: str,
     style: Style,
+    readable: bool = True,
     approved: Callable[[int | None], None] = lambda _number: None,
 ) -> dict[str, Any]:
     """Record ``report``, send its event and return the hook's reply: exit, text, verdict, outcome, id.
 
     ``run`` names the run of the package manager; an override that lets it pass is used up when that run
     has ended, not now. ``approved`` is called before a good answer, with the report's number in the ledger.
+    What is not ``readable`` has no items of which anything could be known.
     """
     state.end_what_is_over()
     now = time.time()
     override = _override(state, report, run, now) if report.verdict is not Verdict.ALLOW else None
-    pause = state.in_ledger(lambda ledger: ledger.pause(now), None)
+    pause = state.pause_in_force()
     outcome = decide(
         report.verdict,
         report.transaction,
@@ -45,10 +47,12 @@ def admit(
         when_unable=policy.when_unable,
         overridden=override is not None,
         paused=pause is not None,
+        readable=readable,
     )
     number = state.in_ledger(lambda ledger: ledger.record(report), None)
     state.prune(policy.limits.keep_days)
     state.send(event_from_report(report, outcome.value, override=override, pause=pause), report)
+    state.tell_dangers(policy)
     if outcome.passes:
         approved(number)
     return {

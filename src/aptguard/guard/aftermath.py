@@ -86,6 +86,7 @@ class Aftermath:
         return compare(expected, self._state.policy().policy, self._state.database(), time.time())
 
     def _note(self, expected: Expectation, run: RealRun) -> None:
+        self._state.tell_dangers(self._state.policy().policy)  # the run may have made an account
         number = expected.number
         if number is not None:
             self._state.in_ledger(lambda ledger: ledger.record_run(number, run), None)

@@ -56,8 +56,9 @@ def decide(
     when_unable: WhenUnable,
     overridden: bool,
     paused: bool,
+    readable: bool = True,
 ) -> Outcome:
-    """Return what becomes of the transaction."""
+    """Return what becomes of the transaction; what is not ``readable`` may take any package away."""
     match verdict:
         case Verdict.ALLOW:
             return Outcome.PASS
@@ -66,7 +67,7 @@ def decide(
                 return Outcome.PASS_WITH_DOUBTS
             refusal = Outcome.STOP
         case Verdict.UNKNOWN:
-            if not stops_when_unable(transaction, when_unable):
+            if not stops_when_unable(transaction, when_unable, readable=readable):
                 return Outcome.PASS_WITH_DOUBTS
             refusal = Outcome.STOP_BY_DOUBTS
         case _:
@@ -80,8 +81,8 @@ def decide(
     return refusal
 
 
-def stops_when_unable(transaction: Transaction, when_unable: WhenUnable) -> bool:
-    """Return whether an unknown verdict stops this transaction."""
+def stops_when_unable(transaction: Transaction, when_unable: WhenUnable, *, readable: bool = True) -> bool:
+    """Return whether an unknown verdict stops this transaction; see decide()."""
     if takes_only_itself_away(transaction, OWN_LIBRARIES):
         return False
     match when_unable:
@@ -90,7 +91,7 @@ def stops_when_unable(transaction: Transaction, when_unable: WhenUnable) -> bool
         case WhenUnable.BLOCK:
             return True
         case WhenUnable.CAUTIOUS:
-            return bool(transaction.takes_away)
+            return bool(transaction.takes_away) or not readable
         case _:
             assert_never(when_unable)
 

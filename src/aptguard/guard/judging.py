@@ -6,16 +6,16 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from aptguard.alerts.events import override_event, unreadable_event
+from aptguard.alerts.events import override_event
 from aptguard.guard.admission import REFUSED, admit
 from aptguard.guard.aftermath import Aftermath
 from aptguard.guard.caller import caller_from_request
 from aptguard.guard.condition import dpkg_hook_is_wired
-from aptguard.guard.decision import Outcome
 from aptguard.guard.dpkg_plan import names_to_be_purged, steps_of_dpkg, transaction_from_dpkg
 from aptguard.guard.errors import GuardError
 from aptguard.guard.examination import examine
@@ -26,6 +26,7 @@ from aptguard.guard.run_watch import parent_run
 from aptguard.guard.selections import Wish, selections_to_put_back, wishes_of
 from aptguard.guard.settling import as_removals, to_be_settled
 from aptguard.guard.state import GuardState
+from aptguard.guard.unreadable import admit_unreadable
 from aptguard.guard.waiting import Waiting
 from aptguard.host.dpkg_database import DpkgDatabase, DpkgDatabaseError
 from aptguard.policy.finding import Verdict
@@ -44,6 +45,7 @@ from aptguard.transaction.apt_protocol import (
     transaction_from_apt,
 )
 from aptguard.transaction.dpkg_command import DpkgCommand, read_dpkg_command
+from aptguard.transaction.fingerprint import fingerprint, short_id
 from aptguard.transaction.model import Action, Transaction
 from aptguard.transaction.package_state import PackageState
 
@@ -57,24 +59,30 @@ def judge_apt(
     waiting: Waiting,
 ) -> dict[str, Any]:
     """Return the answer to apt's Pre-Install-Pkgs hook."""
-    style = _style(parameters)
-    argv = _words(parameters, "frontend")
+    style, run = _style(parameters), _run(parameters, peer)
+    argv, message = _words(parameters, "frontend"), _decoded(parameters)
+
+    def unreadable(reason: str) -> dict[str, Any]:
+        return admit_unreadable(
+            state, reason, parameters, peer, argv=argv, message=message, run=run, style=style
+        )
+
     try:
-        apt_input = read_apt_input(_decoded(parameters))
+        apt_input = read_apt_input(message)
     except ProtocolError as error:
-        return _unreadable(state, f"apt's message to its hook cannot be read: {error}", style)
+        return unreadable(f"apt's message to its hook cannot be read: {error}")
     if foreign_root(apt_input.configuration, is_this_root=_is_this_root) is not None:
         return {"exit": 0, "text": "", "verdict": "", "outcome": "not this machine", "id": ""}
     elsewhere = other_database(apt_input.configuration)
     if elsewhere is not None:
-        return _unreadable(state, f"apt plans by another package database: {elsewhere}.", style)
+        return unreadable(f"apt plans by another package database: {elsewhere}.")
     loaded = state.policy()
     database = state.database()
     try:
         transaction = transaction_from_apt(apt_input, _states(apt_input, database), argv)
         caller = caller_from_request(parameters, pid=peer.pid, uid=peer.uid)
     except Exception as error:
-        return _unreadable(state, f"The transaction cannot be prepared: {error}", style)
+        return unreadable(f"The transaction cannot be prepared: {error}")
 
     def examined(one: Transaction) -> Report:
         return examine(
@@ -94,7 +102,6 @@ def judge_apt(
         gentler = examined(removals)
         if gentler.verdict is Verdict.ALLOW:
             settle, transaction, report = to_be_settled(transaction), removals, gentler
-    run = _run(parameters, peer)
 
     def approved(number: int | None) -> None:
         aftermath.approved(report, number, loaded.policy, run, of_apt=True, settle=settle)
@@ -111,25 +118,29 @@ def judge_dpkg(
     state: GuardState, aftermath: Aftermath, parameters: Mapping[str, Any], peer: Peer, waiting: Waiting
 ) -> dict[str, Any]:
     """Return the answer to dpkg's own pre-invoke hook, for a call that no approved run of apt covers."""
-    style = _style(parameters)
-    run = _run(parameters, peer)
+    style, run = _style(parameters), _run(parameters, peer)
+    words = _words(parameters, "argv")
     loaded = state.policy()
     database = state.database()
+
+    def unreadable(reason: str) -> dict[str, Any]:
+        return admit_unreadable(state, reason, parameters, peer, argv=words, run=run, style=style)
+
     try:
-        argv = [os.fsencode(word) for word in _words(parameters, "argv")]
+        argv = [os.fsencode(word) for word in words]
         command = read_dpkg_command(argv)
         if not command.changes_packages or _is_foreign(command):
             return {"exit": 0, "text": "", "verdict": "", "outcome": "not this machine", "id": ""}
         elsewhere = command.other_database or _other_database(parameters)
         if elsewhere is not None:
-            return _unreadable(state, f"dpkg works by another package database: {elsewhere}.", style)
+            return unreadable(f"dpkg works by another package database: {elsewhere}.")
         cwd = _working_directory(run)
         text = " ".join(os.fsdecode(word) for word in argv)
         purged = names_to_be_purged(command, database) if _is_below_apt(parameters) else ()
         transaction = transaction_from_dpkg(command, database, cwd, text, purged)
         caller = caller_from_request(parameters, pid=peer.pid, uid=peer.uid)
     except Exception as error:
-        return _unreadable(state, f"The call of dpkg cannot be prepared: {error}", style)
+        return unreadable(f"The call of dpkg cannot be prepared: {error}")
     report = examine(
         transaction,
         caller,
@@ -154,7 +165,7 @@ def judge_dpkg(
 def announce(state: GuardState, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return the answer to DPkg::Pre-Invoke: a line when blocking is paused, else nothing."""
     state.end_what_is_over()
-    pause = state.in_ledger(lambda ledger: ledger.pause(time.time()), None)
+    pause = state.pause_in_force()
     text = ""
     if pause is not None:
         text = f"aptguard: PAUSED until {moment(pause.until)} ({shown(pause.reason)}): nothing is blocked\n"
@@ -171,7 +182,7 @@ def finish(state: GuardState, parameters: Mapping[str, Any], peer: Peer) -> dict
 
 
 def check(state: GuardState, parameters: Mapping[str, Any], peer: Peer, waiting: Waiting) -> dict[str, Any]:
-    """Rehearse the plan that apt would make; return ``{"report": ...}``, or ``{"report": None}`` for no plan.
+    """Rehearse the plan that apt would make; return ``{"report": ...}``, without items for no plan.
 
     Raises GuardError ``InvalidParameter`` or ``CannotPlan``.
     """
@@ -182,12 +193,12 @@ def check(state: GuardState, parameters: Mapping[str, Any], peer: Peer, waiting:
     loaded = state.policy()
     plan = capture_plan(operation, names, environment if isinstance(environment, dict) else os.environ)
     if plan is None:
-        return {"report": None}
+        return {"report": to_plain(_nothing_to_do(_asked(operation, names), parameters, peer, loaded.policy))}
     database = state.database()
     try:
         apt_input = read_apt_input(plan)
         planned = transaction_from_apt(apt_input, _states(apt_input, database))
-        transaction = _asked_as(planned, " ".join(["apt-get", operation, *names]))
+        transaction = _asked_as(planned, _asked(operation, names))
         caller = caller_from_request(parameters, pid=peer.pid, uid=peer.uid)
     except (ProtocolError, ValueError) as error:
         raise GuardError("CannotPlan", f"The plan that apt made cannot be read: {error}") from error
@@ -226,6 +237,26 @@ def _asked_as(transaction: Transaction, command_line: str) -> Transaction:
     )
 
 
+def _asked(operation: str, names: Sequence[str]) -> str:
+    return " ".join(["apt-get", operation, *names])
+
+
+def _nothing_to_do(asked: str, parameters: Mapping[str, Any], peer: Peer, policy: Policy) -> Report:
+    """Return the report on a plan without packages: nothing was rehearsed, and there is nothing to record."""
+    transaction = Transaction("aptguard check", (), asked)
+    full = fingerprint(transaction, {})
+    return Report(
+        id=short_id(full),
+        fingerprint=full,
+        time=time.time(),
+        host=socket.gethostname(),
+        verdict=Verdict.ALLOW,
+        transaction=transaction,
+        user=caller_from_request(parameters, pid=peer.pid, uid=peer.uid).user,
+        mode=policy.mode.value,
+    )
+
+
 def _wishes(state: GuardState, transaction: Transaction, database: DpkgDatabase) -> tuple[Wish, ...]:
     try:
         return wishes_of(transaction, database)
@@ -238,25 +269,6 @@ def _is_below_apt(parameters: Mapping[str, Any]) -> bool:
     """Whether the call is a front end's, which tells dpkg of a purge by the selections (dpkg(1))."""
     environment = parameters.get("environment")
     return isinstance(environment, dict) and bool(environment.get("DPKG_FRONTEND_LOCKED"))
-
-
-def _unreadable(state: GuardState, reason: str, style: Style) -> dict[str, Any]:
-    """Refuse what cannot be read: it may take packages away, and nobody can tell."""
-    paused = state.in_ledger(lambda ledger: ledger.pause(time.time()), None)
-    outcome = Outcome.PASS_WHILE_PAUSED if paused else Outcome.STOP_BY_DOUBTS
-    state.send(unreadable_event(reason, outcome.value))
-    lines = (
-        "aptguard: BLOCKED - nothing has been changed; the verdict is unknown.",
-        shown(reason),
-        "Look at 'aptguard status'; 'aptguard pause --for 15min --reason ...' lets apt through meanwhile.",
-    )
-    return {
-        "exit": 0 if paused else REFUSED,
-        "text": "".join(style.fit(line) + "\n" for line in lines),
-        "verdict": "unknown",
-        "outcome": "unreadable",
-        "id": "",
-    }
 
 
 def _decoded(parameters: Mapping[str, Any]) -> bytes:

@@ -11,11 +11,12 @@ from typing import Any
 from aptguard.alerts.events import override_event, pause_event
 from aptguard.guard.caller import read_login_uid
 from aptguard.guard.errors import GuardError
-from aptguard.guard.pause_marker import remove_marker, write_marker
+from aptguard.guard.pause_marker import read_marker, remove_marker, write_marker
 from aptguard.guard.peer import Peer
 from aptguard.guard.state import GuardState
 from aptguard.ledger.override import Grantor, OverrideState, Pause, findings_digest
 from aptguard.ledger.rows import clean
+from aptguard.ledger.store import Ledger
 from aptguard.policy.finding import Verdict
 from aptguard.report.machine import summary_as_plain
 from aptguard.report.model import Report
@@ -23,6 +24,7 @@ from aptguard.serialization import to_plain
 from aptguard.transaction.fingerprint import normalize_id
 
 _LONGEST_SECONDS = 30 * 86400
+_WITHOUT_LEDGER = "There are no overrides without it; 'aptguard pause' needs no ledger."
 _LONGEST_AGE = 1 << 40  # seconds; far before there was any ledger
 
 
@@ -55,7 +57,12 @@ def show(state: GuardState, parameters: Mapping[str, Any]) -> dict[str, Any]:
 def grant_override(state: GuardState, parameters: Mapping[str, Any], peer: Peer) -> dict[str, Any]:
     """Let the transaction ``id`` through once; ``reason`` is required, ``seconds`` is how long it holds."""
     reason = _reason(parameters)
-    report = _report(state, parameters)
+    try:
+        report = _report(state, parameters)
+    except GuardError as error:
+        if error.name != "LedgerUnavailable":
+            raise
+        raise GuardError(error.name, f"{error.message} {_WITHOUT_LEDGER}") from error
     if report.verdict is Verdict.ALLOW:
         raise GuardError("NotBlocked", f"{report.id} was allowed: there is nothing to override.")
     state.end_what_is_over()
@@ -108,16 +115,33 @@ def pause(state: GuardState, parameters: Mapping[str, Any], peer: Peer) -> dict[
     reason, now = _reason(parameters), time.time()
     seconds = _number(parameters, "seconds", 0, _LONGEST_SECONDS)
     started = Pause(now, now + seconds, reason, _grantor(parameters, peer))
-    state.in_ledger_or_refuse(lambda ledger: ledger.set_pause(started))
-    write_marker(started)
+
+    def written(ledger: Ledger) -> bool:
+        ledger.set_pause(started)
+        return True
+
+    recorded = state.in_ledger(written, False)
+    try:
+        # Without a ledger the marker alone has it: just then there must be a way to let apt pass.
+        write_marker(started, alone=not recorded)
+    except GuardError as error:
+        if not recorded:
+            raise
+        state.degraded(f"{error.message} They will not announce it, and not know it without the guard.")
     state.send(pause_event("paused", started))
     return {"pause": to_plain(started)}
 
 
 def resume(state: GuardState, peer: Peer) -> dict[str, Any]:
     """End the pause; ``{"pause": None}`` when there was none."""
+    marked = read_marker(time.time())
     remove_marker()
-    ended = state.in_ledger_or_refuse(lambda ledger: ledger.clear_pause())
+    try:
+        ended = state.in_ledger_or_refuse(lambda ledger: ledger.clear_pause()) or marked
+    except GuardError:
+        if marked is None or state.pause_in_force() is not None:
+            raise
+        ended = marked
     if ended is not None:
         state.send(pause_event("resumed", ended, f"by {Grantor(peer.uid).name}"))
     return {"pause": to_plain(ended)}

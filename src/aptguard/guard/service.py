@@ -7,7 +7,6 @@ The daemon, the hook's fallback and the commands call the same object, so that t
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,7 +20,6 @@ from aptguard.guard.putting_back import PuttingBack
 from aptguard.guard.selftest import run_selftest
 from aptguard.guard.state import GuardState
 from aptguard.guard.waiting import Waiting
-from aptguard.host.dormant import dormant_accounts
 from aptguard.ledger.store import DIRECTORY
 from aptguard.policy.layers import PolicyPaths
 from aptguard.rehearsal.rehearse import expect_rehearsal
@@ -137,11 +135,11 @@ class Guard:
         self._state.end_what_is_over()
         loaded = self._state.policy()
         reports = self._state.in_ledger(lambda ledger: ledger.reports(limit=5), ())
-        pause = self._state.in_ledger(lambda ledger: ledger.pause(time.time()), None)
+        pause = self._state.pause_in_force()
         self._state.in_ledger(lambda ledger: ledger.probe(), None)
         checks = look_at_machine(loaded, ledger_problem=self._state.ledger_problem)
         state = overall(checks)
-        dormant = dormant_accounts(loaded.policy)
+        dormant = self._state.tell_dangers(loaded.policy)
         if seen:
             self._state.outlets.recovered()
         return {

@@ -2,7 +2,7 @@
 """What every method of the guard works with: the rules in force, the ledger, the events that were sent.
 
 The ledger may be unusable (full disk, read-only /var, another version's file). The guard then goes on
-without it, which means without overrides and pauses, and says so once.
+without it, which means without overrides and record, and says so once; a pause is still possible.
 """
 
 from __future__ import annotations
@@ -12,23 +12,27 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from aptguard.alerts.events import degraded_event, override_event, pause_event
+from aptguard.alerts.events import danger_event, degraded_event, override_event, pause_event
 from aptguard.alerts.journal import Event, send_event
 from aptguard.alerts.outlets import Outlets
 from aptguard.guard.errors import GuardError
-from aptguard.guard.pause_marker import remove_marker
+from aptguard.guard.pause_marker import read_marker, remove_marker
 from aptguard.guard.recording import Recording, write_recording
 from aptguard.host.dormant import dormant_accounts
 from aptguard.host.dpkg_database import DpkgDatabase
 from aptguard.ledger.error import LedgerError
+from aptguard.ledger.override import Pause
 from aptguard.ledger.store import Ledger
+from aptguard.policy.finding import Finding
 from aptguard.policy.layers import PolicyPaths
 from aptguard.policy.loaded import LoadedPolicy
+from aptguard.policy.model import Policy
 from aptguard.policy.unchanged import PolicyFiles
 from aptguard.report.model import Report
 from aptguard.transaction.fingerprint import short_id
 
 _LEDGER_BYTES = 256 << 20
+_PRUNE_SECONDS = 86400.0
 T = TypeVar("T")
 Otherwise = TypeVar("Otherwise")
 
@@ -45,7 +49,7 @@ class GuardState:
         self._parents_ledger: Ledger | None = None
         self._said: set[str] = set()
         self._ledger_works = False
-        self._pruned = False
+        self._pruned: float | None = None  # monotonic
 
     def policy(self) -> LoadedPolicy:
         """Return the rules in force; a change of a file holds at once."""
@@ -108,13 +112,31 @@ class GuardState:
             raise GuardError("LedgerUnavailable", str(error)) from error
 
     def prune(self, keep_days: int) -> None:
-        """Take old records away, once in the life of this process."""
-        if not self._pruned:
-            self._pruned = True
+        """Take old records away, at most once a day: a process that is asked all the time never ends."""
+        moment = time.monotonic()
+        if self._pruned is None or moment - self._pruned >= _PRUNE_SECONDS:
+            self._pruned = moment
             now = time.time()
             self.in_ledger(
                 lambda ledger: ledger.prune(keep_days=keep_days, max_bytes=_LEDGER_BYTES, now=now), 0
             )
+
+    def pause_in_force(self) -> Pause | None:
+        """Return the pause in force: the ledger's, or the marker's where the ledger cannot tell."""
+        now = time.time()
+        found = self.in_ledger(lambda ledger: (ledger.pause(now),), None)
+        return read_marker(now) if found is None else found[0] or read_marker(now, alone=True)
+
+    def tell_dangers(self, policy: Policy) -> tuple[Finding, ...]:
+        """Return the dangers that lie dormant in accounts; send an event for each that is new."""
+        try:
+            found = dormant_accounts(policy)
+        except OSError as error:
+            self.degraded(f"nobody knows which dangers lie in the accounts: {error}")
+            return ()
+        for danger in self.outlets.new_dangers(found):
+            self.send(danger_event(danger))
+        return found
 
     def end_what_is_over(self) -> None:
         """Expire overrides and the pause whose time is over, each with its event."""
@@ -122,6 +144,9 @@ class GuardState:
         for override in self.in_ledger(lambda ledger: ledger.expire(now), ()):
             self.send(override_event("override-expired", override))
         ended = self.in_ledger(lambda ledger: ledger.expire_pause(now), None)
+        marked = read_marker(0.0, alone=True)
+        if marked is not None and marked.until <= now:
+            ended = marked
         if ended is not None:
             remove_marker()
             self.send(pause_event("resumed", ended, "its time is over"))
