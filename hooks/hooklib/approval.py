@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 DIRECTORY = "/run/aptguard/approved"
 
 
-def leave(run: str, data: bytes, reply: Mapping[str, Any]) -> None:
-    """Write the approval of ``run`` for apt's message ``data``.
+def leave(run: str, data: bytes, reply: Mapping[str, Any]) -> bool:
+    """Write the approval of ``run`` for apt's message ``data``; False when it cannot be left, which is said.
 
-    A failure is said and costs time only: dpkg-hook then asks the guard.
+    dpkg-hook then asks the guard about each call.
     """
     content = "\n".join([f"outcome {printable(reply.get('outcome', ''))}", *_allowed(data, reply), "end", ""])
     path = f"{DIRECTORY}/{run}"
@@ -44,6 +44,8 @@ def leave(run: str, data: bytes, reply: Mapping[str, Any]) -> None:
         os.rename(f"{path}.new", path)
     except OSError as error:
         say(f"aptguard: cannot leave its approval for dpkg in {DIRECTORY}: {printable(error)}\n")
+        return False
+    return True
 
 
 def forget(run: str) -> str:

@@ -93,6 +93,26 @@ def test_a_hook_that_was_given_protocol_1_by_a_users_option_blocks(machine: Gues
     assert_still_there(machine, ended)
 
 
+@pytest.mark.parametrize("daemon", [True, False], ids=["daemon", "no-daemon"])
+def test_a_call_of_dpkg_that_hides_its_command_line_is_judged_or_refused(
+    machine: Guest, daemon: bool
+) -> None:
+    around = ("unshare --fork --pid {}", "unshare --mount sh -c 'umount -l /proc; exec {}'")
+    machine.run(["systemctl", "start" if daemon else "mask", "--now", "aptguard.socket"])
+    try:
+        for wrapper in around:
+            ended = machine.run(wrapper.format("dpkg -r heir"), check=False)
+            assert (ended.returncode, status_of(machine, "heir")) == (2, "ii"), ended.stderr
+            assert "aptguard" in ended.stderr
+            assert machine.exists("/srv/treasure")
+            if daemon:  # it sees who really asks
+                assert "dpkg -r heir" in ended.stderr and "treasure" in ended.stderr
+                passed = machine.run(wrapper.format("dpkg -i /root/plain.deb"), check=False)
+                assert passed.returncode == 0, passed.stderr
+    finally:
+        machine.run("systemctl unmask aptguard.socket; systemctl start aptguard.socket")
+
+
 def test_a_corrupt_ledger_is_put_aside_and_the_guard_goes_on(machine: Guest) -> None:
     machine.run(["systemctl", "stop", "aptguard.service"])
     machine.run(

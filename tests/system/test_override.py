@@ -93,6 +93,25 @@ def test_an_override_lets_the_transaction_through_once_and_stands_in_the_journal
     assert (override["id"], override["state"], override["reason"]) == (identifier, "used", REASON)
 
 
+def test_an_override_of_a_call_of_plain_dpkg_is_used_up_by_that_call(machine: Machine) -> None:
+    def call() -> Completed:
+        return machine.guest.run(["dpkg", "-r", "heir"], check=False)
+
+    ended = call()
+    assert ended.returncode == 2 and machine.guest.exists(TREASURE)
+    found = re.search(r"aptguard override (\S+)", ended.stderr)
+    assert found, ended.stderr
+    machine.override(found[1])
+    assert call().returncode == 0
+    assert not machine.guest.exists(TREASURE)
+    machine.guest.write(TREASURE, "treasure\n")
+    machine.guest.run(["dpkg", "-i", machine.deb])
+    assert call().returncode == 2
+    assert machine.guest.exists(TREASURE)
+    (use,) = machine.events("override-used")
+    assert use["APTGUARD_ID"] == found[1]
+
+
 def test_another_transaction_is_not_covered(machine: Machine) -> None:
     identifier = machine.blocked()
     machine.override(identifier)

@@ -27,14 +27,14 @@ def admit(
     *,
     run: str,
     style: Style,
-    readable: bool = True,
+    removals_known: bool = True,
     approved: Callable[[int | None], None] = lambda _number: None,
 ) -> dict[str, Any]:
     """Record ``report``, send its event and return the hook's reply: exit, text, verdict, outcome, id.
 
     ``run`` names the run of the package manager; an override that lets it pass is used up when that run
     has ended, not now. ``approved`` is called before a good answer, with the report's number in the ledger.
-    What is not ``readable`` has no items of which anything could be known.
+    Without ``removals_known`` it may take away packages that its items do not name.
     """
     state.end_what_is_over()
     now = time.time()
@@ -47,7 +47,7 @@ def admit(
         when_unable=policy.when_unable,
         overridden=override is not None,
         paused=pause is not None,
-        readable=readable,
+        removals_known=removals_known,
     )
     number = state.in_ledger(lambda ledger: ledger.record(report), None)
     state.prune(policy.limits.keep_days)

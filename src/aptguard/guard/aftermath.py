@@ -19,7 +19,7 @@ from aptguard.host.accounts import read_accounts
 from aptguard.policy.finding import Severity
 from aptguard.policy.model import Place, Policy
 from aptguard.policy.pattern_syntax import components, literal_prefix
-from aptguard.report.model import RealRun, Report
+from aptguard.report.model import RealRun, Report, RunEnd
 
 _PATIENCE = 2.0  # seconds for the comparison of the run before
 _LATE = " (looked at later: nobody was there when the run ended)"
@@ -57,7 +57,7 @@ class Aftermath:
                 unpack_only=unpack_only,
                 settle=settle,
             )
-            self.watch.follow(run, expectation, of_apt=of_apt)
+            self.watch.follow(run, replace(expectation, run=run), of_apt=of_apt)
         except Exception as error:
             self._failed(error)
 
@@ -86,6 +86,9 @@ class Aftermath:
         return compare(expected, self._state.policy().policy, self._state.database(), time.time())
 
     def _note(self, expected: Expectation, run: RealRun) -> None:
+        if run.end is not RunEnd.NOT_BEGUN:
+            # Without apt's last hook, too: plain dpkg has none, and apt may have been killed.
+            self._state.use_up_overrides(expected.run)
         self._state.tell_dangers(self._state.policy().policy)  # the run may have made an account
         number = expected.number
         if number is not None:

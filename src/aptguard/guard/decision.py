@@ -7,12 +7,13 @@ override, and on what the policy wants done when the verdict is unknown.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import Enum
 from typing import assert_never
 
 from aptguard.policy.finding import Verdict
 from aptguard.policy.model import Mode, WhenUnable
-from aptguard.transaction.model import Transaction
+from aptguard.transaction.model import Action, Transaction
 
 OWN_PACKAGE = "aptguard"
 # What it needs of Debian's, and what that needs; the same names as in hooks/hooklib/rules.sh.
@@ -56,9 +57,12 @@ def decide(
     when_unable: WhenUnable,
     overridden: bool,
     paused: bool,
-    readable: bool = True,
+    removals_known: bool = True,
 ) -> Outcome:
-    """Return what becomes of the transaction; what is not ``readable`` may take any package away."""
+    """Return what becomes of the transaction.
+
+    Without ``removals_known`` it may take away packages that its items do not name.
+    """
     match verdict:
         case Verdict.ALLOW:
             return Outcome.PASS
@@ -67,7 +71,7 @@ def decide(
                 return Outcome.PASS_WITH_DOUBTS
             refusal = Outcome.STOP
         case Verdict.UNKNOWN:
-            if not stops_when_unable(transaction, when_unable, readable=readable):
+            if not stops_when_unable(transaction, when_unable, removals_known=removals_known):
                 return Outcome.PASS_WITH_DOUBTS
             refusal = Outcome.STOP_BY_DOUBTS
         case _:
@@ -81,9 +85,13 @@ def decide(
     return refusal
 
 
-def stops_when_unable(transaction: Transaction, when_unable: WhenUnable, *, readable: bool = True) -> bool:
+def stops_when_unable(
+    transaction: Transaction, when_unable: WhenUnable, *, removals_known: bool = True
+) -> bool:
     """Return whether an unknown verdict stops this transaction; see decide()."""
-    if takes_only_itself_away(transaction, OWN_LIBRARIES):
+    # apt lists the packages that wait for their configuration in each run, whatever it is about.
+    asked = tuple(item for item in transaction.items if item.action is not Action.CONFIGURE)
+    if takes_only_itself_away(replace(transaction, items=asked), OWN_LIBRARIES):
         return False
     match when_unable:
         case WhenUnable.ALLOW:
@@ -91,7 +99,7 @@ def stops_when_unable(transaction: Transaction, when_unable: WhenUnable, *, read
         case WhenUnable.BLOCK:
             return True
         case WhenUnable.CAUTIOUS:
-            return bool(transaction.takes_away) or not readable
+            return bool(transaction.takes_away) or not removals_known
         case _:
             assert_never(when_unable)
 

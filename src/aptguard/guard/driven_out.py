@@ -7,8 +7,10 @@ policy 7.6.2). No line announces it; whether dpkg really does it is known after 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from aptguard.host.archive_control import control_of
 from aptguard.host.dpkg_database import DpkgDatabase
@@ -16,6 +18,16 @@ from aptguard.host.status_file import PRESENT, Stanza, StatusFile
 from aptguard.transaction.model import Action, Item, Transaction
 
 STATUS = b"/var/lib/dpkg/status"
+_RELATION = re.compile(r"([^\s(:]+)[^(]*(?:\(\s*([<>=]+)\s*([^)\s]+)\s*\))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """``NAME (OPERATOR VERSION)``; the latter two are empty where the relation is about any version."""
+
+    name: str
+    operator: str = ""
+    version: str = ""
 
 
 def with_driven_out(
@@ -46,6 +58,48 @@ def with_driven_out(
     return replace(transaction, items=(*transaction.items, *driven_out))
 
 
+def may_drive_out(transaction: Transaction, database: DpkgDatabase) -> bool:
+    """Return whether an archive may take away an installed package that the transaction does not name.
+
+    For want of a rehearsal, by what the archives declare: a conflict with it, or that they replace it, whose
+    files may be all that it has (Debian policy 7.6). Raises DpkgDatabaseError, ArchiveError.
+    """
+    archives = [item.archive for item in transaction.items if item.archive is not None]
+    relations = [
+        relation
+        for archive in archives
+        for field in (b"conflicts", b"breaks", b"replaces")
+        for relation in _relations(control_of(archive).text(field))
+    ]
+    if not relations:
+        return False
+    states = database.states().items()
+    others = [key for key, state in states if state.status in PRESENT and key[0] not in transaction.packages]
+    database.stanzas(name for name, _ in others)  # all at once: one look-up reads the whole file
+    for key in others:
+        stanza = database.stanza(*key)
+        if stanza is not None:
+            names = {one.name: one.version for one in _relations(stanza.text(b"provides"))}
+            names[stanza.package] = stanza.version
+            if any(_fits(relation, names) for relation in relations):
+                return True
+    return False
+
+
+def _fits(relation: Relation, installed: Mapping[str, str]) -> bool:
+    """Return whether a relation is about one of the names that are ``installed``, each with its version.
+
+    A name that is provided without a version is not meant by a relation with one (Debian policy 7.5).
+    """
+    version = installed.get(relation.name)
+    if version is None or (relation.version and not version):
+        return False
+    if not relation.version:
+        return True
+    compared = ["/usr/bin/dpkg", "--compare-versions", version, relation.operator, relation.version]
+    return subprocess.run(compared, check=False).returncode == 0
+
+
 def _conflicts(archive: bytes) -> Iterator[str]:
     control = control_of(archive)
     for field in (b"conflicts", b"breaks"):
@@ -56,9 +110,13 @@ def _provided(stanza: Stanza) -> Iterator[str]:
     return _names(stanza.text(b"provides"))
 
 
-def _names(relations: str) -> Iterator[str]:
-    """Yield the names in a field of relations, without versions and architectures."""
-    for relation in relations.split(","):
-        name = relation.partition("(")[0].strip().partition(":")[0]
-        if name:
-            yield name
+def _names(field: str) -> Iterator[str]:
+    return (relation.name for relation in _relations(field))
+
+
+def _relations(field: str) -> Iterator[Relation]:
+    """Yield the relations of a field, without architectures (Debian policy 7.1)."""
+    for text in field.split(","):
+        found = _RELATION.match(text.strip())
+        if found:
+            yield Relation(*found.groups(default=""))

@@ -74,6 +74,7 @@ class Expectation:
     epoch. ``names`` are the packages of the transaction. ``log_size`` is the size of dpkg's log, None without
     one. ``going`` are paths that should be gone; ``staying`` are those that should not. ``omitted`` counts
     what is left out. ``unclear`` says why the rehearsal is no measure, and is empty where it is one.
+    ``run`` is the front end's process, as ``PID-STARTTIME``.
     """
 
     id: str
@@ -86,6 +87,7 @@ class Expectation:
     staying: tuple[bytes, ...] = ()
     omitted: int = 0
     unclear: str = ""
+    run: str = ""
 
 
 def expect(

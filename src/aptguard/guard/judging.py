@@ -3,22 +3,31 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from aptguard.alerts.events import override_event
 from aptguard.guard.admission import REFUSED, admit
 from aptguard.guard.aftermath import Aftermath
 from aptguard.guard.caller import caller_from_request
 from aptguard.guard.condition import dpkg_hook_is_wired
+from aptguard.guard.dpkg_above import dpkg_above
 from aptguard.guard.dpkg_plan import names_to_be_purged, steps_of_dpkg, transaction_from_dpkg
+from aptguard.guard.driven_out import may_drive_out
 from aptguard.guard.errors import GuardError
 from aptguard.guard.examination import examine
+from aptguard.guard.hook_parameters import (
+    is_foreign,
+    is_this_root,
+    message_of,
+    other_database_of_dpkg,
+    run_of,
+    style_of,
+    words_of,
+    working_directory,
+)
 from aptguard.guard.peer import Peer
 from aptguard.guard.plan import OPERATIONS, capture_plan
 from aptguard.guard.putting_back import PuttingBack
@@ -28,12 +37,13 @@ from aptguard.guard.settling import as_removals, to_be_settled
 from aptguard.guard.state import GuardState
 from aptguard.guard.unreadable import admit_unreadable
 from aptguard.guard.waiting import Waiting
-from aptguard.host.dpkg_database import DpkgDatabase, DpkgDatabaseError
+from aptguard.host.dpkg_database import DpkgDatabase
+from aptguard.host.errors import ArchiveError, DpkgDatabaseError
 from aptguard.policy.finding import Verdict
 from aptguard.policy.model import Policy
+from aptguard.rehearsal.rehearse import RehearsalCancelledError
 from aptguard.report.model import Report
 from aptguard.report.quantity import moment
-from aptguard.report.style import Style
 from aptguard.serialization import to_plain
 from aptguard.shown import shown
 from aptguard.transaction.apt_protocol import (
@@ -44,7 +54,7 @@ from aptguard.transaction.apt_protocol import (
     read_apt_input,
     transaction_from_apt,
 )
-from aptguard.transaction.dpkg_command import DpkgCommand, read_dpkg_command
+from aptguard.transaction.dpkg_command import CHANGING, DpkgCommandError, read_dpkg_command
 from aptguard.transaction.fingerprint import fingerprint, short_id
 from aptguard.transaction.model import Action, Transaction
 from aptguard.transaction.package_state import PackageState
@@ -59,24 +69,36 @@ def judge_apt(
     waiting: Waiting,
 ) -> dict[str, Any]:
     """Return the answer to apt's Pre-Install-Pkgs hook."""
-    style, run = _style(parameters), _run(parameters, peer)
-    argv, message = _words(parameters, "frontend"), _decoded(parameters)
+    style, run = style_of(parameters), run_of(parameters, peer)
+    argv, message = words_of(parameters, "frontend"), message_of(parameters)
+    loaded = state.policy()
+    settle: list[str] = []
+
+    def approved(report: Report, number: int | None) -> None:
+        aftermath.approved(report, number, loaded.policy, run, of_apt=True, settle=settle)
 
     def unreadable(reason: str) -> dict[str, Any]:
         return admit_unreadable(
-            state, reason, parameters, peer, argv=argv, message=message, run=run, style=style
+            state,
+            reason,
+            parameters,
+            peer,
+            argv=argv,
+            message=message,
+            run=run,
+            style=style,
+            approved=approved,
         )
 
     try:
         apt_input = read_apt_input(message)
     except ProtocolError as error:
         return unreadable(f"apt's message to its hook cannot be read: {error}")
-    if foreign_root(apt_input.configuration, is_this_root=_is_this_root) is not None:
+    if foreign_root(apt_input.configuration, is_this_root=is_this_root) is not None:
         return {"exit": 0, "text": "", "verdict": "", "outcome": "not this machine", "id": ""}
     elsewhere = other_database(apt_input.configuration)
     if elsewhere is not None:
         return unreadable(f"apt plans by another package database: {elsewhere}.")
-    loaded = state.policy()
     database = state.database()
     try:
         transaction = transaction_from_apt(apt_input, _states(apt_input, database), argv)
@@ -96,17 +118,25 @@ def judge_apt(
             record=state.record,
         )
 
-    report, settle = examined(transaction), list[str]()
-    removals = as_removals(transaction) if report.verdict is not Verdict.ALLOW else None
-    if removals is not None and dpkg_hook_is_wired():
-        gentler = examined(removals)
-        if gentler.verdict is Verdict.ALLOW:
-            settle, transaction, report = to_be_settled(transaction), removals, gentler
-
-    def approved(number: int | None) -> None:
-        aftermath.approved(report, number, loaded.policy, run, of_apt=True, settle=settle)
-
-    reply = admit(state, report, loaded.policy, run=run, style=style, approved=approved)
+    try:
+        report = examined(transaction)
+        removals = as_removals(transaction) if report.verdict is not Verdict.ALLOW else None
+        if removals is not None and dpkg_hook_is_wired():
+            gentler = examined(removals)
+            if gentler.verdict is Verdict.ALLOW:
+                settle, transaction, report = to_be_settled(transaction), removals, gentler
+    except RehearsalCancelledError:  # by ^C, which is no leave either
+        putting_back.blocked(_wishes(state, transaction, database), run)
+        raise
+    reply = admit(
+        state,
+        report,
+        loaded.policy,
+        run=run,
+        style=style,
+        removals_known=_removals_known(report, database),
+        approved=lambda number: approved(report, number),
+    )
     purged = [item.qualified for item in transaction.items if item.action is Action.PURGE]
     wishes = _wishes(state, transaction, database) if reply["exit"] == REFUSED else ()
     putting_back.blocked(wishes, run)
@@ -118,27 +148,41 @@ def judge_dpkg(
     state: GuardState, aftermath: Aftermath, parameters: Mapping[str, Any], peer: Peer, waiting: Waiting
 ) -> dict[str, Any]:
     """Return the answer to dpkg's own pre-invoke hook, for a call that no approved run of apt covers."""
-    style, run = _style(parameters), _run(parameters, peer)
-    words = _words(parameters, "argv")
+    style, run = style_of(parameters), run_of(parameters, peer)
+    words, action = words_of(parameters, "argv"), parameters.get("action")
+    if action in CHANGING and not _says(words, action):
+        run, words = dpkg_above(peer.pid) or (run, words)
     loaded = state.policy()
     database = state.database()
+    purged: tuple[bytes, ...] = ()
+    unpack_only = False
+
+    def approved(report: Report, number: int | None) -> None:
+        # What a front end removes to purge it is purged by a later call of its own.
+        whole = parent_run(run) if purged else run
+        aftermath.approved(report, number, loaded.policy, whole, of_apt=bool(purged), unpack_only=unpack_only)
 
     def unreadable(reason: str) -> dict[str, Any]:
-        return admit_unreadable(state, reason, parameters, peer, argv=words, run=run, style=style)
+        return admit_unreadable(
+            state, reason, parameters, peer, argv=words, run=run, style=style, approved=approved
+        )
 
     try:
         argv = [os.fsencode(word) for word in words]
         command = read_dpkg_command(argv)
-        if not command.changes_packages or _is_foreign(command):
+        if action in CHANGING and action != command.action:
+            return unreadable(f"Its command line '{' '.join(words)}' is not that of a dpkg --{action}.")
+        if not command.changes_packages or is_foreign(command):
             return {"exit": 0, "text": "", "verdict": "", "outcome": "not this machine", "id": ""}
-        elsewhere = command.other_database or _other_database(parameters)
+        elsewhere = command.other_database or other_database_of_dpkg(parameters)
         if elsewhere is not None:
             return unreadable(f"dpkg works by another package database: {elsewhere}.")
-        cwd = _working_directory(run)
+        caller = caller_from_request(parameters, pid=peer.pid, uid=peer.uid)
+        cwd = working_directory(run, caller.cwd)
+        unpack_only = command.action == "unpack"
         text = " ".join(os.fsdecode(word) for word in argv)
         purged = names_to_be_purged(command, database) if _is_below_apt(parameters) else ()
         transaction = transaction_from_dpkg(command, database, cwd, text, purged)
-        caller = caller_from_request(parameters, pid=peer.pid, uid=peer.uid)
     except Exception as error:
         return unreadable(f"The call of dpkg cannot be prepared: {error}")
     report = examine(
@@ -152,14 +196,15 @@ def judge_dpkg(
         cancelled=waiting.cancelled,
         record=state.record,
     )
-
-    def approved(number: int | None) -> None:
-        # What a front end removes to purge it is purged by a later call of its own.
-        whole = parent_run(run) if purged else run
-        unpack_only = command.action == "unpack"
-        aftermath.approved(report, number, loaded.policy, whole, of_apt=bool(purged), unpack_only=unpack_only)
-
-    return admit(state, report, loaded.policy, run=run, style=style, approved=approved)
+    return admit(
+        state,
+        report,
+        loaded.policy,
+        run=run,
+        style=style,
+        removals_known=_removals_known(report, database),
+        approved=lambda number: approved(report, number),
+    )
 
 
 def announce(state: GuardState, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,15 +214,12 @@ def announce(state: GuardState, parameters: Mapping[str, Any]) -> dict[str, Any]
     text = ""
     if pause is not None:
         text = f"aptguard: PAUSED until {moment(pause.until)} ({shown(pause.reason)}): nothing is blocked\n"
-    return {"exit": 0, "text": _style(parameters).fit(text)}
+    return {"exit": 0, "text": style_of(parameters).fit(text)}
 
 
 def finish(state: GuardState, parameters: Mapping[str, Any], peer: Peer) -> dict[str, Any]:
     """Use up the overrides that were applied in the run which has just ended (DPkg::Post-Invoke)."""
-    run = _run(parameters, peer)
-    used = state.in_ledger(lambda ledger: ledger.mark_overrides_used(run=run, now=time.time()), ())
-    for override in used:
-        state.send(override_event("override-used", override))
+    state.use_up_overrides(run_of(parameters, peer))
     return {"exit": 0, "text": ""}
 
 
@@ -186,7 +228,7 @@ def check(state: GuardState, parameters: Mapping[str, Any], peer: Peer, waiting:
 
     Raises GuardError ``InvalidParameter`` or ``CannotPlan``.
     """
-    operation, names = parameters.get("operation"), _words(parameters, "names")
+    operation, names = parameters.get("operation"), words_of(parameters, "names")
     if operation not in OPERATIONS:
         raise GuardError("InvalidParameter", f"check takes one of {', '.join(OPERATIONS)}.")
     environment = parameters.get("environment")
@@ -257,6 +299,23 @@ def _nothing_to_do(asked: str, parameters: Mapping[str, Any], peer: Peer, policy
     )
 
 
+def _says(words: Sequence[str], action: object) -> bool:
+    try:
+        return read_dpkg_command([os.fsencode(word) for word in words]).action == action
+    except (DpkgCommandError, ValueError):
+        return False
+
+
+def _removals_known(report: Report, database: DpkgDatabase) -> bool:
+    """Return whether the report names each package that is taken away: for certain after a rehearsal."""
+    if report.verdict is not Verdict.UNKNOWN:
+        return True
+    try:
+        return not may_drive_out(report.transaction, database)
+    except (ArchiveError, DpkgDatabaseError):
+        return False
+
+
 def _wishes(state: GuardState, transaction: Transaction, database: DpkgDatabase) -> tuple[Wish, ...]:
     try:
         return wishes_of(transaction, database)
@@ -269,61 +328,3 @@ def _is_below_apt(parameters: Mapping[str, Any]) -> bool:
     """Whether the call is a front end's, which tells dpkg of a purge by the selections (dpkg(1))."""
     environment = parameters.get("environment")
     return isinstance(environment, dict) and bool(environment.get("DPKG_FRONTEND_LOCKED"))
-
-
-def _decoded(parameters: Mapping[str, Any]) -> bytes:
-    encoded = parameters.get("input")
-    if not isinstance(encoded, str):
-        raise GuardError("InvalidParameter", "JudgeApt needs the parameter input, as base64.")
-    try:
-        return base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise GuardError("InvalidParameter", f"The parameter input is no base64: {error}") from error
-
-
-def _words(parameters: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    words = parameters.get(name, [])
-    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise GuardError("InvalidParameter", f"The parameter {name} must be a list of strings.")
-    return tuple(words)
-
-
-def _run(parameters: Mapping[str, Any], peer: Peer) -> str:
-    run = parameters.get("run")
-    return run if isinstance(run, str) and len(run) <= 100 else f"peer {peer.pid}"
-
-
-def _style(parameters: Mapping[str, Any]) -> Style:
-    columns = parameters.get("columns")
-    return Style(
-        columns=min(max(columns, 40), 100) if isinstance(columns, int) else 80,
-        colour=parameters.get("colour") is True,
-        ascii=parameters.get("ascii") is not False,
-    )
-
-
-def _working_directory(run: str) -> bytes:
-    """Return where dpkg was started: ``run`` names its process as ``PID-STARTTIME``."""
-    pid = run.partition("-")[0]
-    return os.readlink(f"/proc/{pid}/cwd".encode()) if pid.isdigit() else b"/"
-
-
-def _is_foreign(command: DpkgCommand) -> bool:
-    """Whether dpkg changes the files of another system; a second name of this one's root is this one's."""
-    return command.foreign_root is not None and not _is_this_root(command.instdir or b"/")
-
-
-def _other_database(parameters: Mapping[str, Any]) -> str | None:
-    """Return where dpkg's database is, if not where this system has it (DPKG_ADMINDIR, dpkg(1))."""
-    directory = parameters.get("admindir")
-    if not isinstance(directory, str) or directory in ("", "/var/lib/dpkg"):
-        return None
-    return f"its directory is {shown(directory)}"
-
-
-def _is_this_root(path: bytes) -> bool:
-    try:
-        there, here = os.stat(path), os.stat(b"/")
-    except OSError:
-        return False
-    return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)

@@ -15,8 +15,13 @@ from aptguard.transaction.model import Action, Item, Transaction
 
 
 def as_removals(transaction: Transaction) -> Transaction | None:
-    """Return the transaction with each assumed purge as a plain removal; None when none is assumed."""
+    """Return the transaction with each assumed purge as a plain removal; None when none is assumed.
+
+    None too where something is unpacked: apt may do that first, and dpkg's hook would stop the run half-way.
+    """
     if not any(item.purge_assumed for item in transaction.items):
+        return None
+    if any(item.action.unpacks for item in transaction.items):
         return None
     return replace(transaction, items=tuple(map(_as_removal, transaction.items)))
 

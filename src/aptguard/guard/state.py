@@ -121,6 +121,12 @@ class GuardState:
                 lambda ledger: ledger.prune(keep_days=keep_days, max_bytes=_LEDGER_BYTES, now=now), 0
             )
 
+    def use_up_overrides(self, run: str) -> None:
+        """Use up the overrides that were applied in ``run``, which has ended, each with its event."""
+        now = time.time()
+        for override in self.in_ledger(lambda ledger: ledger.mark_overrides_used(run=run, now=now), ()):
+            self.send(override_event("override-used", override))
+
     def pause_in_force(self) -> Pause | None:
         """Return the pause in force: the ledger's, or the marker's where the ledger cannot tell."""
         now = time.time()

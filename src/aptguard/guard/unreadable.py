@@ -11,7 +11,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aptguard.guard.admission import admit
@@ -36,8 +36,9 @@ def admit_unreadable(
     message: bytes = b"",
     run: str,
     style: Style,
+    approved: Callable[[Report, int | None], None],
 ) -> dict[str, Any]:
-    """Return the hook's reply for a transaction of which nothing is known but ``reason``.
+    """Return the hook's reply for a transaction of which nothing is known but ``reason``; as admit() does.
 
     ``argv`` is the command line of apt or dpkg, ``message`` what apt wrote to its hook. Where it may go on,
     so may every dpkg call of that run (``everything`` in the reply): nobody could list them.
@@ -56,7 +57,15 @@ def admit_unreadable(
         complete=False,
         mode=policy.mode.value,
     )
-    reply = admit(state, report, policy, run=run, style=style, readable=False)
+    reply = admit(
+        state,
+        report,
+        policy,
+        run=run,
+        style=style,
+        removals_known=False,
+        approved=lambda number: approved(report, number),
+    )
     return {**reply, "everything": True}
 
 

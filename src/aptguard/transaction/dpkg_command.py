@@ -39,11 +39,14 @@ _SHORT = {
     b"E": b"skip-same-version",
     b"G": b"refuse-downgrade",
     b"O": b"selected-only",
+    b"N": b"no-also-select",
     b"B": b"auto-deconfigure",
     b"D": b"debug",
 }
 _ARCHIVE_ACTIONS = frozenset(("install", "unpack"))
 _PACKAGE_ACTIONS = frozenset(("configure", "triggers-only", "remove", "purge"))
+# What changes packages on disk: dpkg calls its hooks for these (dpkg(1), DPKG_HOOK_ACTION).
+CHANGING = _ARCHIVE_ACTIONS | _PACKAGE_ACTIONS
 # fmt: off
 _OTHER_ACTIONS = frozenset((
     "add-architecture", "remove-architecture", "record-avail", "verify", "yet-to-unpack", "audit",
@@ -62,8 +65,8 @@ _WORDS_IN_NAME = ("force-", "no-force-", "refuse-", "assert-", "validate-")
 _NO_ACT = frozenset(("no-act", "simulate", "dry-run"))
 # fmt: off
 _FLAGS = frozenset((
-    "pending", "recursive", "skip-same-version", "refuse-downgrade", "selected-only", "auto-deconfigure",
-    "no-debsig", "no-pager", "no-triggers", "triggers", "robot", "largemem", "smallmem",
+    "pending", "recursive", "skip-same-version", "refuse-downgrade", "selected-only", "no-also-select",
+    "auto-deconfigure", "no-debsig", "no-pager", "no-triggers", "triggers", "robot", "largemem", "smallmem",
 ))
 # fmt: on
 
@@ -97,7 +100,7 @@ class DpkgCommand:
     @property
     def changes_packages(self) -> bool:
         """Whether this call can change packages on disk; these are the actions with dpkg hooks."""
-        return not self.no_act and (self.action in _ARCHIVE_ACTIONS or self.action in _PACKAGE_ACTIONS)
+        return not self.no_act and self.action in CHANGING
 
     @property
     def foreign_root(self) -> str | None:

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a hook sent with its question, read and checked: words, the run it is about, style, directories.
+
+GuardError ``InvalidParameter`` where it is of another kind than the interface says.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from aptguard.guard.errors import GuardError
+from aptguard.guard.peer import Peer
+from aptguard.guard.run_watch import start_time
+from aptguard.report.style import Style
+from aptguard.shown import shown
+from aptguard.transaction.dpkg_command import DpkgCommand
+
+
+def message_of(parameters: Mapping[str, Any]) -> bytes:
+    """Return what apt wrote to its hook."""
+    encoded = parameters.get("input")
+    if not isinstance(encoded, str):
+        raise GuardError("InvalidParameter", "JudgeApt needs the parameter input, as base64.")
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise GuardError("InvalidParameter", f"The parameter input is no base64: {error}") from error
+
+
+def words_of(parameters: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """Return a list of words; empty where it is not given."""
+    words = parameters.get(name, [])
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise GuardError("InvalidParameter", f"The parameter {name} must be a list of strings.")
+    return tuple(words)
+
+
+def run_of(parameters: Mapping[str, Any], peer: Peer) -> str:
+    """Return the run that the hook belongs to: its front end's process, as ``PID-STARTTIME``."""
+    run = parameters.get("run")
+    return run if isinstance(run, str) and len(run) <= 100 else f"peer {peer.pid}"
+
+
+def style_of(parameters: Mapping[str, Any]) -> Style:
+    """Return how the hook's terminal shows a text."""
+    columns = parameters.get("columns")
+    return Style(
+        columns=min(max(columns, 40), 100) if isinstance(columns, int) else 80,
+        colour=parameters.get("colour") is True,
+        ascii=parameters.get("ascii") is not False,
+    )
+
+
+def working_directory(run: str, cwd: bytes) -> bytes:
+    """Return where the process of ``run`` works, or ``cwd``, the hook's own, where that is not to be seen.
+
+    In a namespace of its own (pid_namespaces(7)) a process has another number than here.
+    """
+    pid, _, started = run.partition("-")
+    if not started or start_time(pid) != started:
+        return cwd
+    return os.readlink(f"/proc/{pid}/cwd".encode())
+
+
+def is_foreign(command: DpkgCommand) -> bool:
+    """Whether dpkg changes the files of another system; a second name of this one's root is this one's."""
+    return command.foreign_root is not None and not is_this_root(command.instdir or b"/")
+
+
+def other_database_of_dpkg(parameters: Mapping[str, Any]) -> str | None:
+    """Return where dpkg's database is, if not where this system has it (DPKG_ADMINDIR, dpkg(1))."""
+    directory = parameters.get("admindir")
+    if not isinstance(directory, str) or directory in ("", "/var/lib/dpkg"):
+        return None
+    return f"its directory is {shown(directory)}"
+
+
+def is_this_root(path: bytes) -> bool:
+    """Whether a path is this system's root directory, by whatever name."""
+    try:
+        there, here = os.stat(path), os.stat(b"/")
+    except OSError:
+        return False
+    return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
