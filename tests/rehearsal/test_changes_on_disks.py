@@ -175,3 +175,23 @@ def test_what_a_script_makes_changeable_first_is_seen_to_go(
     assert [change.path for change in result.changes if change.deleted] == [b"/srv/disk/kept"], result
     assert machine.read("/srv/disk/kept") == "kept\n"
     subprocess.run(["chattr", "-i", machine.path("/srv/disk/kept")], check=True)
+
+
+@pytest.mark.parametrize(
+    ("last", "known"),
+    [
+        ("rm /opt/two; echo new >/opt/new; mv /opt/new /opt/one", True),  # as dpkg does
+        ("rm /opt/two; rm /opt/one", True),
+        ("rm /opt/two; rm /opt/one; mkdir /opt/one", True),
+        ("rm /opt/two; chmod 600 /opt/one", False),
+        ("rm /opt/two", False),
+    ],
+)
+def test_nothing_is_hidden_in_a_hard_link_of_which_each_name_is_deleted_or_has_another_content(
+    machine: Machine, last: str, known: bool
+) -> None:
+    machine.write("/opt/one")
+    os.link(machine.path("/opt/one"), machine.path("/opt/two"))
+    result = machine.rehearse_shell(f"echo harm >>/opt/two; {last}")
+    assert {b"/opt/two"} <= {change.path for change in result.changes if change.deleted}
+    assert [unknown.path for unknown in result.unknowns] == ([] if known else [b"/opt/one"])

@@ -16,7 +16,7 @@ SECOND = {"KIND-replace": "ii 2.0"}
 
 def more_cases() -> tuple[Case, ...]:
     """Return them, their names unique also beside those of front_ends.py."""
-    return (*apt(), *aptitude(), *python_apt(), *packagekit(), *dpkg())
+    return (*apt(), *aptitude(), *python_apt(), *packagekit(), *unattended(), *dpkg())
 
 
 def apt() -> Iterator[Case]:
@@ -24,6 +24,8 @@ def apt() -> Iterator[Case]:
     call = "apt -q -y"
     yield from pair("apt reinstall", f"{call} reinstall KIND-replace=2.0", 100, SECOND)
     yield from pair("apt autoremove", f"{call} autoremove", 100, {"KIND-remove": "un"}, UNUSED)
+    for words in ("apt -q -y autopurge", "apt-get -q -y autoremove --purge"):
+        yield from pair(words, words, 100, {"KIND-purge": "un"}, "apt-mark -qq auto KIND-purge")
     yield from pair(
         "apt full-upgrade",
         f"{call} {ONLY_TOYS} full-upgrade",
@@ -47,6 +49,8 @@ def aptitude() -> Iterator[Case]:
     call = "aptitude -q -y"
     for name, words, afterwards, before in (
         ("reinstall", "reinstall KIND-replace", SECOND, ""),
+        ("safe-upgrade", "safe-upgrade KIND-replace", {"KIND-replace": "ii 3.0"}, ""),
+        ("full-upgrade", "full-upgrade KIND-replace", {"KIND-replace": "ii 3.0"}, ""),
         ("purge of what is left", "purge KIND-purge", {"KIND-purge": "un"}, LEFT),
         ("install, which drives another out", "install KIND-rival", RIVAL, ""),
         ("install, which makes another disappear", "install KIND-heir", HEIR, ""),
@@ -55,6 +59,14 @@ def aptitude() -> Iterator[Case]:
         yield from pair(
             f"aptitude {name}", f"{call} {words}", 255, afterwards, f"{FORGOTTEN}; {before or ':'}"
         )
+    # Its harmful twin is in test_wishes_of_blocked_runs.py: aptitude writes its wishes again at its end.
+    yield Case(
+        "aptitude removal of what nobody needs",
+        f"{call} install",
+        0,
+        {"good-remove": "un"},
+        f"{FORGOTTEN}; apt-mark -qq auto good-remove",
+    )
     yield from pair(
         "aptitude's screen, remove", "aptitude-screen KIND-remove -", 1, {"KIND-remove": "un"}, FORGOTTEN
     )
@@ -77,6 +89,12 @@ def python_apt() -> Iterator[Case]:
         ("install, which triggers another", "install:KIND-activates", {"KIND-activates": "ii 1.0"}, ""),
     ):
         yield from pair(f"python-apt {name}", f"a-program {words}", 1, afterwards, before)
+    yield from pair(
+        "python-apt install and purge in one",
+        "a-program install:good-install purge:KIND-purge",
+        1,
+        {"good-install": "ii 1.0", "KIND-purge": "un"},
+    )
     yield from pair("a program's reinstall", "a-program reinstall:KIND-replace=2.0", 1, SECOND)
     yield from pair(
         "python-apt install FILE",
@@ -108,6 +126,18 @@ def packagekit() -> Iterator[Case]:
         f"{call} install KIND-activates",
         7,
         {"KIND-activates": "ii 1.0"},
+    )
+
+
+def unattended() -> Iterator[Case]:
+    """Yield what unattended-upgrades removes by itself, where it is told to."""
+    file = "/root/unused.conf"
+    yield from pair(
+        "unattended-upgrade removes what nobody needs",
+        f"APT_CONFIG={file} unattended-upgrade",
+        1,
+        {"KIND-remove": "un"},
+        f"{HELD}{UNUSED}; echo 'Unattended-Upgrade::Remove-Unused-Dependencies \"true\";' >{file}",
     )
 
 

@@ -26,6 +26,7 @@ from aptguard.shown import shown
 
 _LARGEST_FILE = 16 << 20
 _MOST_FILES = 2000
+_OTHER_CONTENT = frozenset((Kind.DELETED, Kind.TYPE, Kind.CONTENT, Kind.TARGET, Kind.DEVICE))
 _MOST_NAMED = 20
 # What a stand-in's file shows besides its content is not the program's either.
 _STAND_IN_KINDS = frozenset({Kind.CONTENT, Kind.XATTRS, Kind.CAPABILITY, Kind.ACL, Kind.FLAGS})
@@ -77,10 +78,11 @@ def _hidden_in_links(scene: Scene, changes: list[Change]) -> list[Unknown]:
     """Return an Unknown for each file of which one name is deleted and another stays, without an index.
 
     What was written under the deleted name before stands under the others on the machine; in an overlay
-    without an index (its lower has no file handles, as in a container) it leaves no trace.
+    without an index (its lower has no file handles, as in a container) it leaves no trace. A name of which
+    another content is told hides none: dpkg deletes /usr/bin/perl5.36.0 and replaces /usr/bin/perl.
     """
     deepest_first = sorted(scene.layers, key=lambda layer: len(layer.mount_point), reverse=True)
-    gone = {change.path for change in changes if change.deleted}
+    told = {change.path for change in changes if change.kinds & _OTHER_CONTENT}
     found: dict[bytes, Unknown] = {}
     for change in changes:
         if not change.deleted or change.before is None or len(found) >= _MOST_NAMED:
@@ -91,7 +93,7 @@ def _hidden_in_links(scene: Scene, changes: list[Change]) -> list[Unknown]:
         if layer is None or layer.index is not None:
             continue
         names = {change.path, *change.other_names}
-        if len(names) < change.before.links or not names <= gone:
+        if len(names) < change.before.links or not names <= told:
             reason = "one of its names is deleted, and what was written under it before cannot be seen"
             first = min(names)
             found.setdefault(first, Unknown(f"the file with the name {shown(first)}", reason, first))
