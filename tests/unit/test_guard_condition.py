@@ -79,7 +79,9 @@ def dpkg_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program = tmp_path / "dpkg-hook"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
+    (tmp_path / "rules.sh").write_text("run=/run/aptguard\n")
     monkeypatch.setattr(condition, "DPKG_HOOK", str(program))
+    monkeypatch.setattr(condition, "HOOK_RULES", str(tmp_path / "rules.sh"))
     monkeypatch.setattr(condition, "DPKG_CONFIGURATION", str(tmp_path / "aptguard"))
     return tmp_path / "aptguard"
 
@@ -91,6 +93,21 @@ def test_dpkgs_hook_is_wired_while_its_line_and_its_program_are_there(dpkg_confi
     assert condition._dpkg_hook().state is State.OK
     os.chmod(condition.DPKG_HOOK, 0o644)
     assert not condition.dpkg_hook_is_wired()
+
+
+@pytest.mark.parametrize("name", ["dpkg-hook", "rules.sh"])
+@pytest.mark.parametrize("gone", [True, False], ids=["gone", "emptied"])
+def test_dpkgs_hook_is_not_wired_without_its_program_or_its_rules(
+    dpkg_configuration: Path, name: str, gone: bool
+) -> None:
+    dpkg_configuration.write_bytes(DPKG_LINE + b"\n")
+    lacking = dpkg_configuration.parent / name
+    if gone:
+        lacking.unlink()
+    else:
+        lacking.write_bytes(b"")
+    assert not condition.dpkg_hook_is_wired()
+    assert f"{lacking} is missing" in condition._dpkg_hook().detail
 
 
 def test_a_configuration_of_dpkg_that_cannot_be_read_wires_nothing(

@@ -21,6 +21,8 @@ from aptguard.shown import shown
 APT_HOOK = "/usr/libexec/aptguard/apt-hook"
 APT_ANNOUNCE = "/usr/libexec/aptguard/apt-announce"
 DPKG_HOOK = "/usr/libexec/aptguard/dpkg-hook"
+# Without it each hook takes aptguard to be just being removed, and lets everything pass.
+HOOK_RULES = "/usr/libexec/aptguard/hooklib/rules.sh"
 APT_CONFIGURATION = "/etc/apt/apt.conf.d/05aptguard"
 DPKG_CONFIGURATION = "/etc/dpkg/dpkg.cfg.d/aptguard"
 _JOURNAL_SOCKET = "/run/systemd/journal/socket"
@@ -75,8 +77,9 @@ def look_at_machine(loaded: LoadedPolicy, *, ledger_problem: str | None) -> list
 
 
 def _apt_hook() -> Iterator[Check]:
-    if not os.access(APT_HOOK, os.X_OK):
-        yield Check("apt hook", State.OFF, f"{APT_HOOK} is missing: reinstall the package aptguard.")
+    missing = _missing(APT_HOOK)
+    if missing is not None:
+        yield Check("apt hook", State.OFF, f"{missing} is missing: reinstall the package aptguard.")
         return
     dump = subprocess.run(["/usr/bin/apt-config", "dump"], capture_output=True, check=False)
     if dump.returncode != 0:
@@ -121,9 +124,17 @@ def apt_hook_checks(dump: bytes) -> Iterator[Check]:
         yield Check("apt hook", State.OK, detail)
 
 
+def _missing(hook: str) -> str | None:
+    """Return which file the hook lacks, itself or its rules; None when both are there and not empty."""
+    for path, mode in ((hook, os.X_OK), (HOOK_RULES, os.R_OK)):
+        if not os.access(path, mode) or not os.stat(path).st_size:
+            return path
+    return None
+
+
 def dpkg_hook_is_wired() -> bool:
     """Return whether each call of dpkg that no approval covers will be judged."""
-    if not os.path.isfile(DPKG_CONFIGURATION) or not os.access(DPKG_HOOK, os.X_OK):
+    if not os.path.isfile(DPKG_CONFIGURATION) or _missing(DPKG_HOOK) is not None:
         return False
     try:
         return calls_dpkg_hook(_read(DPKG_CONFIGURATION))
@@ -143,8 +154,9 @@ def calls_dpkg_hook(configuration: bytes) -> bool:
 def _dpkg_hook() -> Check:
     if dpkg_hook_is_wired():
         return Check("dpkg hook", State.OK, f"{DPKG_CONFIGURATION} is in place and calls it")
-    if not os.access(DPKG_HOOK, os.X_OK):
-        detail = f"plain dpkg is not guarded, as {DPKG_HOOK} is missing: reinstall the package aptguard."
+    missing = _missing(DPKG_HOOK)
+    if missing is not None:
+        detail = f"plain dpkg is not guarded, as {missing} is missing: reinstall the package aptguard."
     else:
         line = f"pre-invoke={_DPKG_COMMAND}"
         detail = f"plain dpkg is not guarded: put the line '{line}' back into {DPKG_CONFIGURATION}."
