@@ -47,12 +47,16 @@ def skip_for_missing(need: str) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this hook, too
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     # What takes longest begins first, or one worker is alone with it at the end.
     longest = ("test_front_ends.py", "test_nobody_is_locked_out.py", "test_sample.py", "test_incidents.py")
     items.sort(key=lambda item: item.path.name not in longest)
     if not os.environ.get("APTGUARD_WHOLE"):
+        left_out = [item for item in items if _is_for_the_whole_run(item)]
         items[:] = [item for item in items if not _is_for_the_whole_run(item)]
+        if left_out:
+            # So that pytest says how many there are, for make test-lifecycle.
+            config.hook.pytest_deselected(items=left_out)
     for item in items:
         item.add_marker(pytest.mark.xdist_group(_machine_of(item)))
 

@@ -43,6 +43,7 @@ export TMPDIR=/var/tmp/group
 rm -rf $TMPDIR
 mkdir -p $TMPDIR
 export APTGUARD_TESTBED={cache} APTGUARD_TEST_TREE={tree} APTGUARD_TEST_DEB={sources}/{deb} APTGUARD_TEST_VM=1
+export APTGUARD_MUST_WORK={must_work} APTGUARD_WHOLE=1
 set -o pipefail
 /usr/bin/python3 -m pytest -p no:cacheprovider -v -rfEsR --tb=short --reruns 1 {arguments} 2>&1 |
     tee -a /dev/virtio-ports/witness
@@ -146,6 +147,7 @@ def _run_group(vm: VirtualMachine, group: Group, arguments: str, verbose: bool) 
         tree=base_tree(vm.image.version),
         deb=_DEB,
         cache=cache_directory(),
+        must_work=shlex.quote(os.environ.get("APTGUARD_MUST_WORK", "")),
         arguments=shlex.join(words),
     )
     done = vm.run(script, timeout=_GROUP_SECONDS, check=False)
