@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from aptguard.rehearsal import recorders
-from aptguard.rehearsal.model import Effect
+from aptguard.rehearsal.model import UNCLEAR, Effect
 
 
 def read_calls(data: bytes) -> tuple[Effect, ...]:
@@ -27,7 +27,9 @@ def record(*words: bytes) -> bytes:
         ((b"update-initramfs", b"-u"), Effect("boot", "would run update-initramfs -u")),
         ((b"reboot",), Effect("service", "would run reboot")),
         ((b"sysctl", b"-w", b"vm.x=1"), Effect("kernel", "would run sysctl -w vm.x=1")),
-        ((b"umount", b"/srv"), Effect("mount", "would run umount /srv")),
+        ((b"umount", b"/srv"), Effect(UNCLEAR, "would run umount /srv", path=b"/srv")),
+        ((b"mount", b"/srv"), Effect(UNCLEAR, "would run mount /srv", path=b"/srv")),
+        ((b"umount-of", b"/srv"), Effect(UNCLEAR, "would run umount /srv", path=b"/srv")),
     ],
 )
 def test_a_call_that_acts_is_an_effect(call: tuple[bytes, ...], effect: Effect) -> None:

@@ -67,7 +67,7 @@ def attempt_unknowns(result: RehearsalResult) -> Iterator[Unknown]:
         if effect.kind == UNCLEAR:
             by = f" (by {effect.cause})" if effect.cause else ""
             reason = f"a script {shown(effect.detail)}{by}, which cannot succeed in a rehearsal"
-            yield Unknown("what becomes of disks and volumes", reason, effect.path)
+            yield Unknown("what becomes of disks, volumes and mounts", reason, effect.path)
 
 
 def _caller(cause: str | None, runs: Iterable[ScriptRun]) -> tuple[str | None, str | None]:

@@ -20,7 +20,7 @@ from aptguard.rehearsal import linux
 from aptguard.rehearsal.devices import PRIVATE
 from aptguard.rehearsal.model import DESTRUCTION, UNCLEAR, Effect
 from aptguard.rehearsal.storage_call import Meaning, Places
-from aptguard.rehearsal.storage_calls import STORAGE_PROGRAMS, read_call
+from aptguard.rehearsal.storage_calls import MOUNT_PROGRAMS, STORAGE_PROGRAMS, read_call
 from aptguard.shown import shown
 
 _CALLS = PRIVATE + b"/calls"
@@ -48,6 +48,13 @@ _RUN_AND_SUCCEED = _then(_ORIGINAL + b"\nexit 0")
 _RUN = _then(b"exec " + _ORIGINAL)
 # It copies for all sorts of purposes; only what it writes to a place by name matters.
 _DD = b'#!/bin/sh\ncase "$*" in *of=*) ' + _NOTE + b";; esac\n" + _FIND + b"exec " + _ORIGINAL + b"\n"
+# Where a path leads is told as it is at the time of the call; a link may be gone afterwards.
+_UNMOUNTS = b"umount-of"
+_UMOUNT = _then(
+    b'for a; do case "$a" in ""|-*) ;; *) r=$(readlink -f -- "$a") && [ "$r" != "$a" ] && '
+    b"printf '%s\\0' 3 " + _CALLER + b" " + _UNMOUNTS + b' "$r" >>' + _CALLS + b";; esac; done 2>/dev/null\n"
+    b"exec " + _ORIGINAL
+)
 _UDEVADM = _then(b'case "$1" in info|--version|verify) exec ' + _ORIGINAL + b";; esac\nexit 0")
 
 _PROGRAMS: dict[bytes, tuple[str, bytes]] = {
@@ -75,8 +82,6 @@ _PROGRAMS: dict[bytes, tuple[str, bytes]] = {
     b"rmmod": ("kernel", _SUCCEED),
     b"insmod": ("kernel", _SUCCEED),
     b"sysctl": ("kernel", _RUN_AND_SUCCEED),
-    b"swapon": ("kernel", _SUCCEED),
-    b"swapoff": ("kernel", _SUCCEED),
     # Clients of servers and managers that cannot be reached from inside: they fail here as they would there
     # without the server, and what they would ask for is told.
     **dict.fromkeys(
@@ -88,8 +93,7 @@ _PROGRAMS: dict[bytes, tuple[str, bytes]] = {
     **dict.fromkeys((b"efibootmgr", b"bootctl", b"fwupdmgr"), ("firmware", _RUN)),
     **dict.fromkeys((b"mknod", *STORAGE_PROGRAMS), ("device", _RUN)),
     b"dd": ("device", _DD),
-    b"mount": ("mount", _RUN),
-    b"umount": ("mount", _RUN),
+    **{name: ("mount", _RUN if name in (b"mount", b"swapon") else _UMOUNT) for name in MOUNT_PROGRAMS},
 }
 _POLICY = b"/usr/sbin/policy-rc.d"
 _DENY = b"#!/bin/sh\nexit 101\n"
@@ -101,7 +105,7 @@ _HARMLESS_VERBS = frozenset(
     b"reenable preset mask unmask link revert add-wants add-requires set-default daemon-reload "
     b"daemon-reexec --version --help".split()
 )
-_STORAGE_KINDS = {Meaning.ACTS: "device", Meaning.UNCLEAR: UNCLEAR, Meaning.DESTROYS: DESTRUCTION}
+_DECIDING_KINDS = {Meaning.UNCLEAR: UNCLEAR, Meaning.DESTROYS: DESTRUCTION}
 _MOST_BYTES = 4 << 20
 
 
@@ -222,15 +226,16 @@ def calls_path() -> bytes:
 
 
 def _effect(call: list[bytes], directory: bytes, places: Places) -> Effect | None:
-    name, arguments = call[0], call[1:]
+    leads_to = call[0] == _UNMOUNTS
+    name, arguments = b"umount" if leads_to else call[0], call[1:]
     kind = _PROGRAMS.get(name, ("service", b""))[0]
-    text = f"would run {shown(b' '.join(call))[:500]}"
+    text = f"would run {shown(b' '.join((name, *arguments)))[:500]}"
     reading = read_call(name, arguments, directory, places)
     if reading is not None:
-        if reading.meaning is Meaning.ASKS:
+        if reading.meaning is Meaning.ASKS or (leads_to and reading.meaning is Meaning.ACTS):
             return None
         path = next((target for target in reading.targets if target.startswith(b"/")), None)
-        return Effect(_STORAGE_KINDS[reading.meaning], text, None, path)
+        return Effect(_DECIDING_KINDS.get(reading.meaning, kind), text, None, path)
     words = [word for word in arguments if not word.startswith(b"-")]
     if _only_asks(name, arguments, words):
         return None
@@ -249,8 +254,6 @@ def _effect(call: list[bytes], directory: bytes, places: Places) -> Effect | Non
 
 def _only_asks(name: bytes, arguments: list[bytes], words: list[bytes]) -> bool:
     match name:
-        case b"mount":
-            return not words and b"-a" not in arguments
         case b"sysctl":
             writing = (b"-w", b"-p", b"--load", b"--system")
             return not any(b"=" in word or word.startswith(writing) for word in arguments)
