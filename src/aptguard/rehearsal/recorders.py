@@ -18,7 +18,13 @@ from dataclasses import dataclass, replace
 
 from aptguard.rehearsal import linux
 from aptguard.rehearsal.devices import PRIVATE
-from aptguard.rehearsal.model import DESTRUCTION, UNCLEAR, Effect
+from aptguard.rehearsal.model import DESTRUCTION, UNANSWERED, UNCLEAR, Effect
+from aptguard.rehearsal.service_stand_ins import (
+    UNANSWERED_CALL,
+    UNCLEAR_CALL,
+    service_lines,
+    service_programs,
+)
 from aptguard.rehearsal.storage_call import Meaning, Places
 from aptguard.rehearsal.storage_calls import MOUNT_PROGRAMS, STORAGE_PROGRAMS, read_call
 from aptguard.shown import shown
@@ -42,8 +48,6 @@ def _then(line: bytes) -> bytes:
     return _HEAD + _FIND + line + b"\n"
 
 
-# systemd's own offline mode answers the calls that act, and really does those that only change files.
-_SYSTEMCTL = _then(b'case "${0##*/}" in systemctl) SYSTEMD_OFFLINE=1 exec ' + _ORIGINAL + b";; esac\nexit 0")
 _RUN_AND_SUCCEED = _then(_ORIGINAL + b"\nexit 0")
 _RUN = _then(b"exec " + _ORIGINAL)
 # It copies for all sorts of purposes; only what it writes to a place by name matters.
@@ -58,12 +62,8 @@ _UMOUNT = _then(
 _UDEVADM = _then(b'case "$1" in info|--version|verify) exec ' + _ORIGINAL + b";; esac\nexit 0")
 
 _PROGRAMS: dict[bytes, tuple[str, bytes]] = {
-    b"systemctl": ("service", _SYSTEMCTL),
-    b"service": ("service", _SUCCEED),
-    b"invoke-rc.d": ("service", _SUCCEED),
+    **{name: ("service", _then(lines)) for name, lines in service_lines(_CALLS, _CALLER).items()},
     b"deb-systemd-invoke": ("service", _SUCCEED),
-    b"start-stop-daemon": ("service", _SUCCEED),
-    b"systemd-run": ("service", _SUCCEED),
     b"initctl": ("service", _SUCCEED),
     b"telinit": ("service", _SUCCEED),
     b"shutdown": ("service", _SUCCEED),
@@ -106,6 +106,10 @@ _HARMLESS_VERBS = frozenset(
     b"daemon-reexec --version --help".split()
 )
 _DECIDING_KINDS = {Meaning.UNCLEAR: UNCLEAR, Meaning.DESTROYS: DESTRUCTION}
+_DOUBTFUL_CALLS = {UNANSWERED_CALL: UNANSWERED, UNCLEAR_CALL: UNCLEAR}
+# Starting and stopping these is mounting and unmounting; below the first places nothing is anybody's.
+_MOUNTS_OF_UNITS = (b".mount", b".automount", b".swap")
+_NOBODYS = (b"proc-", b"sys-", b"dev-hugepages", b"dev-mqueue", b"run-")
 _MOST_BYTES = 4 << 20
 
 
@@ -151,6 +155,8 @@ def place_recorders(programs: Iterable[Found]) -> tuple[tuple[Placed, ...], tupl
     os.makedirs(ORIGINALS, 0o755)
     os.close(os.open(_CALLS, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666))
     os.chmod(_CALLS, 0o666)
+    for path, text in service_programs(_CALLS):
+        _write_new(path, text)
     placed: list[Placed] = []
     notes: list[str] = []
     with contextlib.suppress(FileExistsError):
@@ -226,6 +232,8 @@ def calls_path() -> bytes:
 
 
 def _effect(call: list[bytes], directory: bytes, places: Places) -> Effect | None:
+    if call[0] in _DOUBTFUL_CALLS and call[1:]:
+        return Effect(_DOUBTFUL_CALLS[call[0]], f"would run {shown(b' '.join(call[1:]))[:500]}")
     leads_to = call[0] == _UNMOUNTS
     name, arguments = b"umount" if leads_to else call[0], call[1:]
     kind = _PROGRAMS.get(name, ("service", b""))[0]
@@ -242,14 +250,17 @@ def _effect(call: list[bytes], directory: bytes, places: Places) -> Effect | Non
     if name == b"systemctl":
         if not words or words[0] in _HARMLESS_VERBS:
             return None
-        return Effect(kind, f"would {shown(b' '.join(words))}")
-    if name == b"service" and len(words) >= 2:
-        return Effect(kind, f"would {shown(words[1])} {shown(words[0])}.service")
-    if name == b"invoke-rc.d" and len(words) >= 2:
+        return Effect(_kind_for_units(words, kind), f"would {shown(b' '.join(words))}")
+    if name in (b"service", b"invoke-rc.d") and len(words) >= 2:
         return Effect(kind, f"would {shown(words[1])} {shown(words[0])}.service")
     if name == b"deb-systemd-invoke" and words:
-        return Effect(kind, f"would {shown(b' '.join(words))}")
+        return Effect(_kind_for_units(words, kind), f"would {shown(b' '.join(words))}")
     return Effect(kind, text)
+
+
+def _kind_for_units(words: list[bytes], kind: str) -> str:
+    mounts = [word for word in words[1:] if word.endswith(_MOUNTS_OF_UNITS) and not word.startswith(_NOBODYS)]
+    return UNCLEAR if mounts and words[0] not in (b"reset-failed", b"kill", b"set-property") else kind
 
 
 def _only_asks(name: bytes, arguments: list[bytes], words: list[bytes]) -> bool:
@@ -263,6 +274,8 @@ def _only_asks(name: bytes, arguments: list[bytes], words: list[bytes]) -> bool:
             return words[:1] == [b"info"] or not words
         case b"start-stop-daemon":
             return b"--status" in arguments or b"-T" in arguments
+        case b"service" | b"invoke-rc.d":
+            return words[1:2] == [b"status"] or b"--status-all" in arguments or b"--query" in arguments
     return False
 
 
@@ -271,6 +284,14 @@ def _is_regular(path: bytes) -> bool:
         return stat.S_ISREG(os.lstat(path).st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return False
+
+
+def _write_new(path: bytes, text: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(fd, text)
+    finally:
+        os.close(fd)
 
 
 def _keep_original(path: bytes, name: bytes) -> None:
