@@ -255,7 +255,9 @@ if ($verb eq 'list-units') {
 	my @states = map { split /,/ } @{$option->{'--state'} || []}, $option->{'--failed'} ? 'failed' : ();
 	unanswered(0) if $has->('-o', '--output', '-r', '--recursive');
 	my @rows;
-	for my $id (@$words ? map { /[*?\[]/ ? loaded_by($_) : known($_) } @$words : sort keys %unit) {
+	my %row = map { $_ => 1 } @$words ? map { known($_) } @$words : keys %unit;
+	my $by_kind = sub { my ($name, $kind) = $_[0] =~ /^(.*)\.([a-z]+)\z/s; "$kind\0$name" };
+	for my $id (sort { $by_kind->($a) cmp $by_kind->($b) } keys %row) {
 		my $one = of($id);
 		next if $one->{LoadState} eq 'not-found' && $unit{$id}{new};
 		next if @types && !grep { $id =~ /\.\Q$_\E\z/ || $_ eq $one->{LoadState} } @types;
@@ -280,7 +282,7 @@ if ($verb eq 'cat') {
 	unanswered(1) if !@$words;
 	my $printed = 0;
 	for my $id (map { known($_) } @$words) {
-		my $file = file_of($id);
+		my $file = -e $unit{$id}{FragmentPath} ? $unit{$id}{FragmentPath} : file_of($id);
 		if (!defined $file || $file =~ m{^/etc/init\.d/}) { print STDERR "No files found for $id.\n"; exit 1 }
 		for my $part ($file, map { sort glob "\Q$_/$id\E.d/*.conf" } reverse @places) {
 			print $printed++ ? "\n" : '', "# $part\n", slurp($part);
