@@ -167,10 +167,35 @@ INCIDENTS = (
         "I10 k8s-unmount",
         remove("kube-reset"),
         installed=(_toy("kube-reset", prerm="umount /srv/volume || true"),),
-        verdict="allow",
+        verdict="unknown",
         precondition="mkdir -p /srv/volume; mount -t tmpfs volume /srv/volume; echo x > /srv/volume/x",
         effects=("umount /srv/volume",),
-        gone=("/usr/share/kube-reset/README",),
+        kept=("/usr/share/kube-reset/README",),
+    ),
+    Incident(
+        "the removal deletes what it believes to be an empty mount point, once it has unmounted the volume",
+        "I10 unmount-then-delete",
+        remove("unmounter"),
+        installed=(_toy("unmounter", prerm="if umount /srv/volume; then rm -rf /srv/archive; fi"),),
+        verdict="unknown",
+        precondition="mkdir -p /srv/volume /srv/archive; mount -t tmpfs volume /srv/volume; echo x > /srv/archive/x",
+        effects=("unclear: would run umount /srv/volume",),
+        kept=("/srv/archive/x", "/usr/share/unmounter/README"),
+    ),
+    Incident(
+        "the purge has somebody else delete its data, and with it all of them",
+        "I start-stop-daemon-deletes",
+        purge("cleaner"),
+        installed=(
+            _toy(
+                "cleaner",
+                postrm='case "$1" in purge) '
+                "start-stop-daemon --start --quiet --exec /bin/rm -- -rf /srv/archive ;; esac",
+            ),
+        ),
+        precondition="mkdir -p /srv/archive; echo x > /srv/archive/x",
+        told=(Told("local-data", path="/srv/archive", script="postrm purge"),),
+        kept=("/srv/archive/x",),
     ),
     Incident(
         "the installation makes the device of a disk and would write to it",

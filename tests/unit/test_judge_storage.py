@@ -7,7 +7,7 @@ import pytest
 from change_sets import INSTALL, PURGE, judged
 
 from aptguard.policy.finding import Verdict
-from aptguard.rehearsal.model import DESTRUCTION, UNCLEAR, Effect, ScriptRun
+from aptguard.rehearsal.model import DESTRUCTION, UNANSWERED, UNCLEAR, Effect, ScriptRun
 from aptguard.transaction.model import Transaction
 
 CALL = Effect(DESTRUCTION, "would run lvremove -f vg/data", "toy postrm", b"/dev/vg/data")
@@ -46,6 +46,15 @@ def test_a_call_whose_outcome_is_not_clear_is_unknown_and_says_which(plan: Trans
     assert judgement.verdict is Verdict.UNKNOWN
     (unknown,) = judgement.unknowns
     assert "losetup -d /dev/loop7 (by toy prerm)" in unknown.reason
+
+
+@pytest.mark.parametrize("plan", [PURGE, INSTALL])
+def test_a_question_that_no_rehearsal_can_answer_is_unknown_and_says_which(plan: Transaction) -> None:
+    effect = Effect(UNANSWERED, "would run systemctl list-jobs", "toy prerm")
+    judgement = judged(plan, (), effects=(effect,))
+    assert judgement.verdict is Verdict.UNKNOWN
+    (unknown,) = judgement.unknowns
+    assert "systemctl list-jobs (by toy prerm)" in unknown.reason
 
 
 def test_a_call_that_loses_nothing_is_allowed() -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from aptguard.rehearsal import recorders
-from aptguard.rehearsal.model import Effect
+from aptguard.rehearsal.model import UNANSWERED, UNCLEAR, Effect
 
 
 def read_calls(data: bytes) -> tuple[Effect, ...]:
@@ -27,7 +27,9 @@ def record(*words: bytes) -> bytes:
         ((b"update-initramfs", b"-u"), Effect("boot", "would run update-initramfs -u")),
         ((b"reboot",), Effect("service", "would run reboot")),
         ((b"sysctl", b"-w", b"vm.x=1"), Effect("kernel", "would run sysctl -w vm.x=1")),
-        ((b"umount", b"/srv"), Effect("mount", "would run umount /srv")),
+        ((b"umount", b"/srv"), Effect(UNCLEAR, "would run umount /srv", path=b"/srv")),
+        ((b"mount", b"/srv"), Effect(UNCLEAR, "would run mount /srv", path=b"/srv")),
+        ((b"umount-of", b"/srv"), Effect(UNCLEAR, "would run umount /srv", path=b"/srv")),
     ],
 )
 def test_a_call_that_acts_is_an_effect(call: tuple[bytes, ...], effect: Effect) -> None:
@@ -38,6 +40,9 @@ def test_a_call_that_acts_is_an_effect(call: tuple[bytes, ...], effect: Effect) 
     "call",
     [
         (b"systemctl", b"is-active", b"x"),
+        (b"service", b"x", b"status"),
+        (b"invoke-rc.d", b"--quiet", b"x", b"status"),
+        (b"mount", b"-l"),
         (b"systemctl", b"daemon-reload"),
         (b"systemctl", b"enable", b"x"),
         (b"systemctl",),
@@ -48,6 +53,25 @@ def test_a_call_that_acts_is_an_effect(call: tuple[bytes, ...], effect: Effect) 
 )
 def test_a_call_that_only_asks_is_none(call: tuple[bytes, ...]) -> None:
     assert read_calls(record(*call)) == ()
+
+
+@pytest.mark.parametrize(
+    ("call", "kind"),
+    [
+        ((b"?", b"systemctl", b"list-jobs"), UNANSWERED),
+        ((b"!", b"systemd-run", b"-M", b"x", b"true"), UNCLEAR),
+        ((b"systemctl", b"start", b"srv-disk.mount"), UNCLEAR),
+        ((b"systemctl", b"stop", b"a.service", b"dev-vda2.swap"), UNCLEAR),
+        ((b"deb-systemd-invoke", b"restart", b"srv.automount"), UNCLEAR),
+        ((b"systemctl", b"start", b"proc-fs-nfsd.mount", b"run-rpc_pipefs.mount"), "service"),
+        ((b"systemctl", b"reset-failed", b"srv-disk.mount"), "service"),
+    ],
+)
+def test_a_call_whose_answer_or_success_is_the_machines_alone_decides(
+    call: tuple[bytes, ...], kind: str
+) -> None:
+    (effect,) = read_calls(record(b"@toy prerm\t/", *call))
+    assert (effect.kind, effect.cause) == (kind, "toy prerm")
 
 
 def test_a_call_made_twice_is_told_once_and_order_is_kept() -> None:

@@ -13,7 +13,7 @@ from aptguard.policy.check_settings import check_setting
 from aptguard.policy.finding import Finding
 from aptguard.policy.model import CheckSetting, Policy
 from aptguard.policy.output_places import OutputPlaces
-from aptguard.rehearsal.model import DESTRUCTION, UNCLEAR, RehearsalResult, ScriptRun, Unknown
+from aptguard.rehearsal.model import DESTRUCTION, UNANSWERED, UNCLEAR, RehearsalResult, ScriptRun, Unknown
 from aptguard.shown import shown
 
 # GNU coreutils 9 and findutils 4.9, in the C locale and with typographic quotes.
@@ -62,12 +62,15 @@ def attempt_findings(result: RehearsalResult, policy: Policy) -> Iterator[Findin
 
 
 def attempt_unknowns(result: RehearsalResult) -> Iterator[Unknown]:
-    """Yield an unknown for each call whose success on the machine would show what its failure hides here."""
+    """Yield an unknown for each call that goes otherwise on the machine, or is answered otherwise there."""
     for effect in result.effects:
+        by = f" (by {effect.cause})" if effect.cause else ""
         if effect.kind == UNCLEAR:
-            by = f" (by {effect.cause})" if effect.cause else ""
-            reason = f"a script {shown(effect.detail)}{by}, which cannot succeed in a rehearsal"
-            yield Unknown("what becomes of disks and volumes", reason, effect.path)
+            reason = f"a script {shown(effect.detail)}{by}, which no rehearsal can do as the machine does"
+            yield Unknown("what follows from a call of a script", reason, effect.path)
+        elif effect.kind == UNANSWERED:
+            reason = f"a script {shown(effect.detail)}{by}, which no rehearsal can answer as the machine does"
+            yield Unknown("what follows from the answer to a script", reason, effect.path)
 
 
 def _caller(cause: str | None, runs: Iterable[ScriptRun]) -> tuple[str | None, str | None]:

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 
 from aptguard.changes.model import Cause, Change
 
-# Kinds of effects on disks and volumes that decide: what would be destroyed, and what cannot be told.
+# Kinds of effects that decide: what would be destroyed; what succeeds on the machine only, so that what
+# follows is not seen; and what is asked of the machine and cannot be answered.
 DESTRUCTION = "destruction"
 UNCLEAR = "unclear"
+UNANSWERED = "unanswered"
 
 
 @dataclass(frozen=True, slots=True)

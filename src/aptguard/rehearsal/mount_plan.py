@@ -67,7 +67,7 @@ class MountPlan:
 # Trees of the kernel's own making which the rehearsal builds anew.
 _REPLACED_TREES = (b"/proc", b"/sys", b"/dev")
 # File systems without files of anybody's.
-_KERNEL = frozenset(
+KERNEL_KINDS = frozenset(
     b"proc sysfs cgroup cgroup2 devpts securityfs debugfs tracefs bpf pstore efivarfs configfs fusectl "
     b"binfmt_misc rpc_pipefs nsfs selinuxfs nfsd mqueue hugetlbfs".split()
 )
@@ -105,7 +105,7 @@ def plan_mounts(
 
 def is_made_anew(mount: Mount) -> bool:
     """Whether the rehearsal has one of its own there, or none: trees and file systems of the kernel's."""
-    return mount.kind in _KERNEL or any(is_below(mount.point, tree) for tree in _REPLACED_TREES)
+    return mount.kind in KERNEL_KINDS or any(is_below(mount.point, tree) for tree in _REPLACED_TREES)
 
 
 def needs_a_server(mount: Mount) -> bool:

@@ -18,9 +18,15 @@ from dataclasses import dataclass, replace
 
 from aptguard.rehearsal import linux
 from aptguard.rehearsal.devices import PRIVATE
-from aptguard.rehearsal.model import DESTRUCTION, UNCLEAR, Effect
+from aptguard.rehearsal.model import DESTRUCTION, UNANSWERED, UNCLEAR, Effect
+from aptguard.rehearsal.service_stand_ins import (
+    UNANSWERED_CALL,
+    UNCLEAR_CALL,
+    service_lines,
+    service_programs,
+)
 from aptguard.rehearsal.storage_call import Meaning, Places
-from aptguard.rehearsal.storage_calls import STORAGE_PROGRAMS, read_call
+from aptguard.rehearsal.storage_calls import MOUNT_PROGRAMS, STORAGE_PROGRAMS, read_call
 from aptguard.shown import shown
 
 _CALLS = PRIVATE + b"/calls"
@@ -42,21 +48,22 @@ def _then(line: bytes) -> bytes:
     return _HEAD + _FIND + line + b"\n"
 
 
-# systemd's own offline mode answers the calls that act, and really does those that only change files.
-_SYSTEMCTL = _then(b'case "${0##*/}" in systemctl) SYSTEMD_OFFLINE=1 exec ' + _ORIGINAL + b";; esac\nexit 0")
 _RUN_AND_SUCCEED = _then(_ORIGINAL + b"\nexit 0")
 _RUN = _then(b"exec " + _ORIGINAL)
 # It copies for all sorts of purposes; only what it writes to a place by name matters.
 _DD = b'#!/bin/sh\ncase "$*" in *of=*) ' + _NOTE + b";; esac\n" + _FIND + b"exec " + _ORIGINAL + b"\n"
+# Where a path leads is told as it is at the time of the call; a link may be gone afterwards.
+_UNMOUNTS = b"umount-of"
+_UMOUNT = _then(
+    b'for a; do case "$a" in ""|-*) ;; *) r=$(readlink -f -- "$a") && [ "$r" != "$a" ] && '
+    b"printf '%s\\0' 3 " + _CALLER + b" " + _UNMOUNTS + b' "$r" >>' + _CALLS + b";; esac; done 2>/dev/null\n"
+    b"exec " + _ORIGINAL
+)
 _UDEVADM = _then(b'case "$1" in info|--version|verify) exec ' + _ORIGINAL + b";; esac\nexit 0")
 
 _PROGRAMS: dict[bytes, tuple[str, bytes]] = {
-    b"systemctl": ("service", _SYSTEMCTL),
-    b"service": ("service", _SUCCEED),
-    b"invoke-rc.d": ("service", _SUCCEED),
+    **{name: ("service", _then(lines)) for name, lines in service_lines(_CALLS, _CALLER).items()},
     b"deb-systemd-invoke": ("service", _SUCCEED),
-    b"start-stop-daemon": ("service", _SUCCEED),
-    b"systemd-run": ("service", _SUCCEED),
     b"initctl": ("service", _SUCCEED),
     b"telinit": ("service", _SUCCEED),
     b"shutdown": ("service", _SUCCEED),
@@ -75,8 +82,6 @@ _PROGRAMS: dict[bytes, tuple[str, bytes]] = {
     b"rmmod": ("kernel", _SUCCEED),
     b"insmod": ("kernel", _SUCCEED),
     b"sysctl": ("kernel", _RUN_AND_SUCCEED),
-    b"swapon": ("kernel", _SUCCEED),
-    b"swapoff": ("kernel", _SUCCEED),
     # Clients of servers and managers that cannot be reached from inside: they fail here as they would there
     # without the server, and what they would ask for is told.
     **dict.fromkeys(
@@ -88,8 +93,7 @@ _PROGRAMS: dict[bytes, tuple[str, bytes]] = {
     **dict.fromkeys((b"efibootmgr", b"bootctl", b"fwupdmgr"), ("firmware", _RUN)),
     **dict.fromkeys((b"mknod", *STORAGE_PROGRAMS), ("device", _RUN)),
     b"dd": ("device", _DD),
-    b"mount": ("mount", _RUN),
-    b"umount": ("mount", _RUN),
+    **{name: ("mount", _RUN if name in (b"mount", b"swapon") else _UMOUNT) for name in MOUNT_PROGRAMS},
 }
 _POLICY = b"/usr/sbin/policy-rc.d"
 _DENY = b"#!/bin/sh\nexit 101\n"
@@ -101,7 +105,11 @@ _HARMLESS_VERBS = frozenset(
     b"reenable preset mask unmask link revert add-wants add-requires set-default daemon-reload "
     b"daemon-reexec --version --help".split()
 )
-_STORAGE_KINDS = {Meaning.ACTS: "device", Meaning.UNCLEAR: UNCLEAR, Meaning.DESTROYS: DESTRUCTION}
+_DECIDING_KINDS = {Meaning.UNCLEAR: UNCLEAR, Meaning.DESTROYS: DESTRUCTION}
+_DOUBTFUL_CALLS = {UNANSWERED_CALL: UNANSWERED, UNCLEAR_CALL: UNCLEAR}
+# Starting and stopping these is mounting and unmounting; below the first places nothing is anybody's.
+_MOUNTS_OF_UNITS = (b".mount", b".automount", b".swap")
+_NOBODYS = (b"proc-", b"sys-", b"dev-hugepages", b"dev-mqueue", b"run-")
 _MOST_BYTES = 4 << 20
 
 
@@ -147,6 +155,8 @@ def place_recorders(programs: Iterable[Found]) -> tuple[tuple[Placed, ...], tupl
     os.makedirs(ORIGINALS, 0o755)
     os.close(os.open(_CALLS, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666))
     os.chmod(_CALLS, 0o666)
+    for path, text in service_programs(_CALLS):
+        _write_new(path, text)
     placed: list[Placed] = []
     notes: list[str] = []
     with contextlib.suppress(FileExistsError):
@@ -222,35 +232,39 @@ def calls_path() -> bytes:
 
 
 def _effect(call: list[bytes], directory: bytes, places: Places) -> Effect | None:
-    name, arguments = call[0], call[1:]
+    if call[0] in _DOUBTFUL_CALLS and call[1:]:
+        return Effect(_DOUBTFUL_CALLS[call[0]], f"would run {shown(b' '.join(call[1:]))[:500]}")
+    leads_to = call[0] == _UNMOUNTS
+    name, arguments = b"umount" if leads_to else call[0], call[1:]
     kind = _PROGRAMS.get(name, ("service", b""))[0]
-    text = f"would run {shown(b' '.join(call))[:500]}"
+    text = f"would run {shown(b' '.join((name, *arguments)))[:500]}"
     reading = read_call(name, arguments, directory, places)
     if reading is not None:
-        if reading.meaning is Meaning.ASKS:
+        if reading.meaning is Meaning.ASKS or (leads_to and reading.meaning is Meaning.ACTS):
             return None
         path = next((target for target in reading.targets if target.startswith(b"/")), None)
-        return Effect(_STORAGE_KINDS[reading.meaning], text, None, path)
+        return Effect(_DECIDING_KINDS.get(reading.meaning, kind), text, None, path)
     words = [word for word in arguments if not word.startswith(b"-")]
     if _only_asks(name, arguments, words):
         return None
     if name == b"systemctl":
         if not words or words[0] in _HARMLESS_VERBS:
             return None
-        return Effect(kind, f"would {shown(b' '.join(words))}")
-    if name == b"service" and len(words) >= 2:
-        return Effect(kind, f"would {shown(words[1])} {shown(words[0])}.service")
-    if name == b"invoke-rc.d" and len(words) >= 2:
+        return Effect(_kind_for_units(words, kind), f"would {shown(b' '.join(words))}")
+    if name in (b"service", b"invoke-rc.d") and len(words) >= 2:
         return Effect(kind, f"would {shown(words[1])} {shown(words[0])}.service")
     if name == b"deb-systemd-invoke" and words:
-        return Effect(kind, f"would {shown(b' '.join(words))}")
+        return Effect(_kind_for_units(words, kind), f"would {shown(b' '.join(words))}")
     return Effect(kind, text)
+
+
+def _kind_for_units(words: list[bytes], kind: str) -> str:
+    mounts = [word for word in words[1:] if word.endswith(_MOUNTS_OF_UNITS) and not word.startswith(_NOBODYS)]
+    return UNCLEAR if mounts and words[0] not in (b"reset-failed", b"kill", b"set-property") else kind
 
 
 def _only_asks(name: bytes, arguments: list[bytes], words: list[bytes]) -> bool:
     match name:
-        case b"mount":
-            return not words and b"-a" not in arguments
         case b"sysctl":
             writing = (b"-w", b"-p", b"--load", b"--system")
             return not any(b"=" in word or word.startswith(writing) for word in arguments)
@@ -260,6 +274,8 @@ def _only_asks(name: bytes, arguments: list[bytes], words: list[bytes]) -> bool:
             return words[:1] == [b"info"] or not words
         case b"start-stop-daemon":
             return b"--status" in arguments or b"-T" in arguments
+        case b"service" | b"invoke-rc.d":
+            return words[1:2] == [b"status"] or b"--status-all" in arguments or b"--query" in arguments
     return False
 
 
@@ -268,6 +284,14 @@ def _is_regular(path: bytes) -> bool:
         return stat.S_ISREG(os.lstat(path).st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return False
+
+
+def _write_new(path: bytes, text: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(fd, text)
+    finally:
+        os.close(fd)
 
 
 def _keep_original(path: bytes, name: bytes) -> None:

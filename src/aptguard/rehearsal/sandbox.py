@@ -29,6 +29,7 @@ from aptguard.rehearsal.pending_triggers import with_waiting
 from aptguard.rehearsal.questions import place_question_recorder
 from aptguard.rehearsal.recorders import Placed, find_programs, place_recorders, still_ours
 from aptguard.rehearsal.root_tree import RootTree, build_root_tree
+from aptguard.rehearsal.unit_states import make_places
 from aptguard.shown import shown
 
 _STATUS_FD = 3
@@ -128,6 +129,7 @@ def _prepare(
     listening, not_heard = place_question_recorder(request.answers)
     tree.unknowns += [Unknown("what is asked of running services", sentence) for sentence in not_placed]
     tree.unknowns += [Unknown("what debconf is asked", sentence) for sentence in not_heard]
+    send(control, "units", make_places())
     loopback_is_off = _raise_loopback()
     send(
         control,

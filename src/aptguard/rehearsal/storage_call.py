@@ -42,6 +42,14 @@ class Places:
         """Whether a btrfs subvolume may stand there on the machine."""
         return True
 
+    def may_be_mounted(self, _path: bytes) -> bool:
+        """Whether something may be mounted there, or from there, on the machine."""
+        return True
+
+    def may_have_swap(self) -> bool:
+        """Whether the machine may have swap that is in use."""
+        return True
+
 
 ASKS: Final = Reading(Meaning.ASKS)
 ACTS: Final = Reading(Meaning.ACTS)

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import stat
 from collections.abc import Sequence
 
 from aptguard.rehearsal import linux
 from aptguard.rehearsal.lower_entries import LowerLayer
+from aptguard.rehearsal.mount_plan import is_made_anew
+from aptguard.rehearsal.mountinfo import Mount, read_mountinfo
 from aptguard.rehearsal.storage_call import Places
 
 _BTRFS = 0x9123683E  # BTRFS_SUPER_MAGIC, linux/magic.h
@@ -17,10 +20,14 @@ _MOST_LINKS = 40
 
 
 class StoragePlaces(Places):
-    """Looks at ``merged``, the root that the scripts saw, and at the lower directories of ``layers``."""
+    """Looks at ``merged``, the root that the scripts saw, and at the lower directories of ``layers``.
+
+    What is mounted is asked of this process's own mount namespace, which is the machine's.
+    """
 
     def __init__(self, merged: int, layers: Sequence[LowerLayer]) -> None:
         self._merged = merged
+        self._mounts: tuple[Mount, ...] | None = None
         self._layers = sorted(layers, key=lambda layer: len(layer.mount_point), reverse=True)
 
     def real(self, path: bytes) -> bytes:
@@ -71,3 +78,57 @@ class StoragePlaces(Places):
                 finally:
                     os.close(fd)
         return True
+
+    def may_be_mounted(self, path: bytes) -> bool:
+        """Whether umount(8) would find something to unmount by that path: mount point, device or image.
+
+        What shows the kernel's own things (/proc, /sys and their like) counts for nothing.
+        """
+        try:
+            if self._mounts is None:
+                with open("/proc/self/mountinfo", "rb") as file:
+                    self._mounts = read_mountinfo(file.read())
+            mounts = [mount for mount in self._mounts if not is_made_anew(mount)]
+            names = {path, self.real(path)}
+            if any(mount.point in names or mount.source in names for mount in mounts):
+                return True
+            if path.startswith(b"/dev/"):
+                return _is_device_of(path, mounts)
+            return not names.isdisjoint(_image_files())
+        except (OSError, ValueError):
+            return True
+
+    def may_have_swap(self) -> bool:
+        """Whether the machine has swap in use (proc_swaps(5): a line for each, below a heading)."""
+        try:
+            with open("/proc/swaps", "rb") as file:
+                return file.read().count(b"\n") > 1
+        except OSError:
+            return True
+
+
+def _is_device_of(path: bytes, mounts: Sequence[Mount]) -> bool:
+    number = _device_number(path)
+    if number is None:
+        return False
+    sources = {mount.source for mount in mounts if mount.source.startswith(b"/dev/")}
+    return any(b"%d:%d" % number == mount.device for mount in mounts) or any(
+        _device_number(source) == number for source in sources
+    )
+
+
+def _device_number(path: bytes) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return (os.major(status.st_rdev), os.minor(status.st_rdev)) if stat.S_ISBLK(status.st_mode) else None
+
+
+def _image_files() -> set[bytes]:
+    """Return the files that loop devices show (Documentation/ABI/testing/sysfs-block-loop)."""
+    found = set()
+    for name in glob.glob("/sys/block/loop*/loop/backing_file"):
+        with open(name, "rb") as file:
+            found.add(file.read().rstrip(b"\n"))
+    return found

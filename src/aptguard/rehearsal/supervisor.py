@@ -37,6 +37,7 @@ from aptguard.rehearsal.model import (
 )
 from aptguard.rehearsal.observer import NoObserver, ObservedLayer, Observer
 from aptguard.rehearsal.tripwire import Tripwires
+from aptguard.rehearsal.unit_states import UnitStates
 from aptguard.rehearsal.upper_room import UpperRoom
 from aptguard.shown import shown
 
@@ -62,6 +63,7 @@ class Supervisor:
         self._memory = read_memory()
         self._room = UpperRoom(request.limits)
         self._connections = Connections()
+        self._units = UnitStates()
         self._request = replace(request, limits=for_machine(request.limits, self._memory))
         self._room_look, self._memory_look = Every(_TICK_SECONDS), Every(_MEMORY_SECONDS)
         self._caller = caller
@@ -75,12 +77,9 @@ class Supervisor:
         self._steps: dict[int, StepResult] = {}
         self._timing: dict[str, float] = {}
         self._output = bytearray()
-        self._written = 0
-        self._status_line = b""
-        self._cut_off = False
-        self._ended_early = False
+        self._written, self._status_line = 0, b""
+        self._cut_off = self._ended_early = self._quiet = False
         self._attempts: tuple[Effect, ...] = ()
-        self._quiet = False
         self._started = time.monotonic()
         self._began = moment()
         self._init = -1
@@ -166,7 +165,7 @@ class Supervisor:
     def _poll(self, seconds: float) -> bool:
         """Take in what has come; return False when the init process is gone."""
         poller = select.poll()
-        observed = (*self._observer.filenos(), *self._connections.filenos())
+        observed = (*self._observer.filenos(), *self._connections.filenos(), *self._units.filenos())
         pipes = self._output_pipe, self._status_pipe, self._tripwires.pipe
         for fd in (self._control.fileno(), *pipes, *observed):
             if fd >= 0:
@@ -187,6 +186,8 @@ class Supervisor:
                 raise CallerGone("the caller went away")
             elif fd in self._connections.filenos():
                 self._connections.ready()
+            elif fd in self._units.filenos():
+                self._units.ready(fd)
             else:
                 self._observer.ready(fd)
         return alive
@@ -218,6 +219,8 @@ class Supervisor:
                 (self._tripwires.pipe,) = descriptors
             case "tripwire":
                 self._tripwires.add(path_in(message["point"]), message["reason"], descriptors[0])
+            case "units":
+                self._units.listen(*descriptors)
             case "built":
                 self._scene.merged, self._scene.namespace, self._scene.shared_memory = descriptors
                 self._unknowns += [
@@ -329,13 +332,10 @@ class Supervisor:
         collected: dict[bytes, bytes | None] = {}
         all_of_them = False
         if self._scene.merged >= 0:
-            changes, all_of_them, unread = harvest.harvest_changes(
-                self._scene, self._observer, self._request.limits.changes
-            )
+            limit = self._request.limits.changes
+            changes, all_of_them, unread = harvest.harvest_changes(self._scene, self._observer, limit)
             if not all_of_them:
-                self._unknowns.append(
-                    Unknown("a part of the changes", f"there are more than {self._request.limits.changes}")
-                )
+                self._unknowns.append(Unknown("a part of the changes", f"there are more than {limit}"))
             self._unknowns += unread
             self._unknowns += changed_meanwhile(changes, self._scene.layers, self._scene.mounts, self._began)
             collected, unread = harvest.collect(self._scene.merged, self._request.collect)
@@ -390,6 +390,7 @@ class Supervisor:
     def _end(self) -> None:
         self._observer.close()
         self._connections.close()
+        self._units.close()
         self._control.close()
         self._kill()
         self._room.give_up(self._scene.workspace)

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lines of the stand-ins for systemctl, service, invoke-rc.d, systemd-run and start-stop-daemon.
+
+Calls that act are answered with success: nothing runs inside that could be stopped. Questions are answered by
+unit_answers, and what is to be started is run by started_programs; both are in Perl, which every Debian has.
+Where systemd does not run on the machine, systemctl is let fail as it does there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from aptguard.rehearsal import started_programs, unit_answers
+
+UNANSWERED_CALL: Final = unit_answers.UNANSWERED
+UNCLEAR_CALL: Final = started_programs.UNCLEAR_CALL
+_PERL: Final = b"/usr/bin/perl"
+# As sd_booted(3) does; so do maintainer scripts.
+_BOOTED: Final = b"[ -d /run/systemd/system ]"
+
+
+def service_lines(calls: bytes, caller: bytes) -> Mapping[bytes, bytes]:
+    """Return for each program the lines that follow the recording of its call.
+
+    In them ``$o`` is the program's original. ``calls`` is the path of the record, ``caller`` the word in a
+    record that says whose script it is, as the shell writes it.
+    """
+
+    def noted_as(kind: bytes) -> bytes:
+        note = b"printf '%s\\0' \"$(($# + 3))\" " + caller + b" '" + kind + b'\' "${0##*/}" "$@"'
+        return note + b" >>" + calls + b" 2>/dev/null"
+
+    unanswered, unclear = noted_as(UNANSWERED_CALL), noted_as(UNCLEAR_CALL)
+    needs_perl = b"[ -x " + _PERL + b" ] || { "
+    units = b"exec " + _PERL + b" " + unit_answers.PROGRAM_PATH
+    programs = b"exec " + _PERL + b" " + started_programs.PROGRAM_PATH
+    verbs = b"|".join(unit_answers.ONLINE_VERBS)
+    systemctl = (
+        b'case "${0##*/}" in systemctl) ;; *) exit 0;; esac\n'
+        + _BOOTED + b' || { unset SYSTEMD_OFFLINE; exec "$o" "$@"; }\n'
+        b"w=\n"
+        b'for a; do case "$a" in ' + verbs + b") w=; break;; -*) ;; *) w=1;; esac; done\n"
+        # Its own offline mode answers the calls that act, and really does those that only change files.
+        b'[ -z "$w" ] || SYSTEMD_OFFLINE=1 exec "$o" "$@"\n'
+        + needs_perl + unanswered + b"; exit 1; }\n"
+        + units + b' "$o" "$@"'
+    )  # fmt: skip
+    status = (
+        b"if " + _BOOTED + b"; then\n"
+        + needs_perl + unanswered + b"; exit 1; }\n"
+        + units + b' "${o%/*}/systemctl" status "$n"\nfi\n'
+        b'[ ! -e "/etc/init.d/$n" ] || ' + unanswered + b"\n"
+        b'exec "$o" "$@"\n'
+    )  # fmt: skip
+    return {
+        b"systemctl": systemctl,
+        b"service": (
+            b'n=$1\ncase "$1 $2" in --status-all*) '
+            + unanswered
+            + b";; *' status') "
+            + status
+            + b";; esac\nexit 0"
+        ),
+        b"invoke-rc.d": (
+            b"n=; v=\n"
+            b'for a; do case "$a" in --query) ' + unanswered + b"; exit 104;; -*) ;; *) "
+            b'if [ "$n" ]; then v=$a; break; fi; n=$a;; esac; done\n'
+            b'[ "$v" != status ] || {\n' + status + b"}\nexit 0"
+        ),
+        b"start-stop-daemon": needs_perl
+        + unclear
+        + b"; exit 0; }\n"
+        + programs
+        + b' start-stop-daemon "$o" "$@"',
+        b"systemd-run": needs_perl + unclear + b"; exit 0; }\n" + programs + b' systemd-run "$o" "$@"',
+    }
+
+
+def service_programs(calls: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    """Return where the programs in Perl belong, inside, and their text."""
+    return tuple(
+        (module_path, text.replace(b"@CALLS@", calls))
+        for module_path, text in (
+            (unit_answers.PROGRAM_PATH, unit_answers.PROGRAM),
+            (started_programs.PROGRAM_PATH, started_programs.PROGRAM),
+        )
+    )
