@@ -11,14 +11,15 @@ from aptguard.rehearsal.seccomp import filter_program
 
 X86_64, I386, AARCH64, ARM = 0xC000003E, 0x40000003, 0xC00000B7, 0x40000028
 ALLOW, KILL = 0x7FFF0000, 0x80000000
-EPERM, ENOSYS, EPROTONOSUPPORT, EAFNOSUPPORT = (0x00050000 | number for number in (1, 38, 93, 97))
+EPERM, ENOSYS, ENOPROTOOPT, EPROTONOSUPPORT = (0x00050000 | number for number in (1, 38, 92, 93))
+ESOCKTNOSUPPORT, EOPNOTSUPP, EAFNOSUPPORT = (0x00050000 | number for number in (94, 95, 97))
 
 
-def decision(machine: str, architecture: int, number: int, *arguments: int) -> int:
+def decision(machine: str, architecture: int, number: int, *arguments: int, **options: bool) -> int:
     """Return what the filter answers to the call."""
     words = [argument & (1 << 64) - 1 for argument in (*arguments, 0, 0, 0, 0, 0, 0)[:6]]
     data = struct.pack("<IIQ6Q", number, architecture, 0, *words)
-    program = list(struct.iter_unpack("<HBBI", filter_program(machine)))
+    program = list(struct.iter_unpack("<HBBI", filter_program(machine, **options)))
     accumulator, place = 0, 0
     while True:
         code, true, false, k = program[place]
@@ -34,6 +35,8 @@ def decision(machine: str, architecture: int, number: int, *arguments: int) -> i
                 place += true if accumulator & k else false
             case 0x05:
                 place += k
+            case 0x54:
+                accumulator &= k
             case 0x06:
                 return int(k)
             case _:
@@ -90,29 +93,86 @@ def test_a_process_may_be_made_but_no_namespace(machine: str, architecture: int,
     assert decision(machine, architecture, 435) == ENOSYS
 
 
+STREAM, DATAGRAM, RAW = 1, 2, 3
+
+
 @pytest.mark.parametrize(
-    ("family", "protocol", "expected"),
+    ("family", "kind", "protocol", "expected"),
     [
-        (1, 0, ALLOW),
-        (2, 0, ALLOW),
-        (10, 0, ALLOW),
-        (16, 0, ALLOW),
-        (2, 132, EPROTONOSUPPORT),
-        (10, 33, EPROTONOSUPPORT),
-        (16, 9, EPROTONOSUPPORT),
-        (16, 16, EPROTONOSUPPORT),
-        (16, 21, EPROTONOSUPPORT),
-        (17, 0, EAFNOSUPPORT),
-        (38, 0, EAFNOSUPPORT),
-        (40, 0, EAFNOSUPPORT),
+        (1, STREAM, 0, ALLOW),
+        (1, 5, 0, ALLOW),
+        (2, STREAM, 0, ALLOW),
+        (2, STREAM | 0o2004000, 6, ALLOW),
+        (2, DATAGRAM, 17, ALLOW),
+        (2, DATAGRAM, 1, ALLOW),
+        (10, STREAM, 0, ALLOW),
+        (10, DATAGRAM, 58, ALLOW),
+        (16, RAW, 0, ALLOW),
+        (16, RAW, 15, ALLOW),
+        (0, STREAM, 0, EAFNOSUPPORT),
+        (2, STREAM, 132, EPROTONOSUPPORT),
+        (2, STREAM, 17, EPROTONOSUPPORT),
+        (2, DATAGRAM, 6, EPROTONOSUPPORT),
+        (10, STREAM, 33, EPROTONOSUPPORT),
+        (2, RAW, 1, EPERM),
+        (10, RAW, 0, EPERM),
+        (2, 5, 0, ESOCKTNOSUPPORT),
+        (2, 10, 0, ESOCKTNOSUPPORT),  # SOCK_PACKET: the kernel takes it for AF_PACKET
+        (10, 6 | 0o2000000, 0, ESOCKTNOSUPPORT),
+        (16, RAW, 7, EPROTONOSUPPORT),
+        (16, RAW, 9, EPROTONOSUPPORT),
+        (16, RAW, 16, EPROTONOSUPPORT),
+        (16, RAW, 21, EPROTONOSUPPORT),
+        (17, RAW, 0, EAFNOSUPPORT),
+        (38, 5, 0, EAFNOSUPPORT),
+        (40, STREAM, 0, EAFNOSUPPORT),
     ],
 )
-def test_only_sockets_of_the_own_network_namespace_are_made(
-    family: int, protocol: int, expected: int
+def test_only_sockets_are_made_that_load_no_module_and_belong_to_the_own_network_namespace(
+    family: int, kind: int, protocol: int, expected: int
 ) -> None:
-    assert decision("x86_64", X86_64, 41, family, 1, protocol) == expected
-    # the upper half of the register is not the kernel's business, so it must not be a way around
-    assert decision("x86_64", X86_64, 41, family | 1 << 32, 1, protocol) == expected
+    for machine, architecture, number in SOCKET:
+        assert decision(machine, architecture, number, family, kind, protocol) == expected
+        # the upper half of the register is not the kernel's business, so it must not be a way around
+        assert decision(machine, architecture, number, family | 1 << 32, kind, protocol) == expected
+
+
+SOCKET = [("x86_64", X86_64, 41), ("x86_64", I386, 359), ("aarch64", AARCH64, 198)]
+
+
+def test_where_the_kernel_has_no_ipv6_its_sockets_do_not_make_it_look_for_the_module() -> None:
+    for machine, architecture, number in SOCKET:
+        assert decision(machine, architecture, number, 10, STREAM, 0, ipv6=False) == EAFNOSUPPORT
+        assert decision(machine, architecture, number, 2, STREAM, 0, ipv6=False) == ALLOW
+
+
+@pytest.mark.parametrize(
+    ("machine", "architecture", "pair", "option"),
+    [("x86_64", X86_64, 53, 54), ("x86_64", I386, 360, 366), ("aarch64", AARCH64, 199, 208)],
+)
+def test_neither_a_pair_of_sockets_nor_a_key_of_a_connection_loads_a_module(
+    machine: str, architecture: int, pair: int, option: int
+) -> None:
+    assert decision(machine, architecture, pair, 1, STREAM, 0) == ALLOW
+    for family in (0, 2, 30, 38, 40):
+        assert decision(machine, architecture, pair, family, STREAM, 0) == EOPNOTSUPP
+    for name in (14, 32, 38):
+        assert decision(machine, architecture, option, 3, 6, name) == ENOPROTOOPT
+        assert decision(machine, architecture, option, 3, 1, name) == ALLOW
+    assert decision(machine, architecture, option, 3, 6, 1) == ALLOW
+
+
+@pytest.mark.parametrize(
+    ("machine", "architecture", "ioctl"),
+    [("x86_64", X86_64, 16), ("x86_64", I386, 54), ("aarch64", AARCH64, 29)],
+)
+def test_no_request_on_a_socket_loads_a_module(machine: str, architecture: int, ioctl: int) -> None:
+    bridges, networks, relays = (0x8940, 0x8941, 0x89A0, 0x89A1), (0x8982, 0x8983), (0x8980, 0x8981)
+    for request in (*bridges, *networks, *relays):
+        assert decision(machine, architecture, ioctl, 3, request) == EPERM
+        assert decision(machine, architecture, ioctl, 3, request | 1 << 32) == EPERM
+    for request in (0x8910, 0x8912, 0x8913, 0x8915, 0x8927, 0x5421):  # ask for names, addresses, flags
+        assert decision(machine, architecture, ioctl, 3, request) == ALLOW
 
 
 def test_input_cannot_be_pushed_into_a_terminal() -> None:
@@ -121,6 +181,9 @@ def test_input_cannot_be_pushed_into_a_terminal() -> None:
     assert decision("x86_64", X86_64, 16, 0, 0x5423) == EPERM
     assert decision("x86_64", X86_64, 16, 0, 0x5412 | 1 << 32) == EPERM
     assert decision("x86_64", I386, 102, 1) == EAFNOSUPPORT
+    assert decision("x86_64", I386, 102, 8) == EOPNOTSUPP
+    assert decision("x86_64", I386, 102, 14) == ENOPROTOOPT
+    assert decision("x86_64", I386, 102, 3) == ALLOW
 
 
 def test_a_machine_without_a_table_is_refused() -> None:

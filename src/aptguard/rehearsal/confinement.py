@@ -8,6 +8,7 @@ does not run.
 
 from __future__ import annotations
 
+import os
 import resource
 
 from aptguard.rehearsal import linux
@@ -37,7 +38,7 @@ def confine() -> tuple[str, ...]:
 
     Returns a sentence for each wall that this kernel has not got.
     """
-    program = filter_program(linux.platform_machine())
+    program = filter_program(linux.platform_machine(), os.path.exists("/proc/net/if_inet6"))
     missing = [_without_core_dumps()]
     _drop_capabilities()
     linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)

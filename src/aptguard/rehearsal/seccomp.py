@@ -85,6 +85,8 @@ _NOT_IMPLEMENTED: dict[str, tuple[int | None, int | None, int | None]] = {
 }
 _CLONE = (56, 120, 220)
 _SOCKET = (41, 359, 198)
+_SOCKETPAIR = (53, 360, 199)
+_SETSOCKOPT = (54, 366, 208)
 _SOCKETCALL = (None, 102, None)
 _IOCTL = (16, 54, 29)
 _SETRLIMIT = (160, 75, 164)
@@ -95,29 +97,50 @@ _AUDIT_ARCH = {"x86_64": 0xC000003E, "i386": 0x40000003, "aarch64": 0xC00000B7}
 _COLUMN = {"x86_64": 0, "i386": 1, "aarch64": 2}
 
 _NEW_NAMESPACES = 0x7E020000  # all CLONE_NEW flags that clone(2) takes
-# TIOCSTI, TIOCLINUX push input; TIOCSETD loads the module of a line discipline (asm/ioctls.h).
-_TERMINAL_REQUESTS = (0x5412, 0x541C, 0x5423)
-_FAMILIES = (0, 1)  # AF_UNSPEC UNIX: like those below bound to the network namespace
-# A protocol that the kernel does not know makes it load a module, on the machine. By family (sys/socket.h):
-# INET, INET6: any, ICMP, TCP, UDP, ICMPv6, raw. NETLINK: route, SELinux, uevents; others also load
-# modules, for a name in a message, and do nothing without CAP_NET_ADMIN.
-_PROTOCOLS = {2: (0, 1, 6, 17, 255), 10: (0, 6, 17, 58, 255), 16: (0, 7, 15)}
+# Whatever makes the kernel look for a module runs modprobe as root of the machine, outside of everything here
+# (request_module() in the kernel's kernel/module/kmod.c). Where the kernel asks for a capability first, none
+# of ours will do; what it does for anybody is refused. What no filter can see: docs/threat-model.md.
+_REQUESTS = (
+    # TIOCSTI, TIOCLINUX push input; TIOCSETD loads a line discipline (asm/ioctls.h).
+    *(0x5412, 0x541C, 0x5423),
+    # On any socket (sock_ioctl() in net/socket.c, linux/sockios.h): SIOCGIFBR, SIOCSIFBR, SIOCBRADDBR and
+    # SIOCBRDELBR load bridge; SIOCGIFVLAN, SIOCSIFVLAN load 8021q; SIOCADDDLCI, SIOCDELDLCI load dlci.
+    *(0x8940, 0x8941, 0x89A0, 0x89A1, 0x8982, 0x8983, 0x8980, 0x8981),
+)
+# A family, a type or a protocol that the kernel does not know makes it look for a module (inet_create() in
+# net/ipv4/af_inet.c). By family and type (sys/socket.h): INET and INET6, as a stream: any, TCP; as datagrams:
+# any, UDP, ICMP or ICMPv6. Raw ones need CAP_NET_RAW.
+_STREAM, _DATAGRAM, _RAW = 1, 2, 3
+_TYPE_MASK = 0xF  # the rest are SOCK_NONBLOCK and SOCK_CLOEXEC
+_INET, _INET6 = 2, 10
+_PROTOCOLS = {
+    _INET: {_STREAM: (0, 6), _DATAGRAM: (0, 17, 1)},
+    _INET6: {_STREAM: (0, 6), _DATAGRAM: (0, 17, 58)},
+}
+# Route and uevents, bound to the network namespace. Others load modules, also for a name in a message, and do
+# nothing without CAP_NET_ADMIN; the one of SELinux, a module too, is of no use where no selinuxfs is mounted.
+_NETLINK, _NETLINK_PROTOCOLS = 16, (0, 15)
+_UNIX = 1
+# setsockopt(2) of a TCP socket, linux/tcp.h: TCP_MD5SIG, TCP_MD5SIG_EXT, TCP_AO_ADD_KEY load a hash function.
+_TCP, _KEYS_OF_CONNECTIONS = 6, (14, 32, 38)
 _RLIMIT_CORE = 4
 _X32 = 0x40000000
 
-_NO_ERROR, _EPERM, _ENOSYS, _EPROTONOSUPPORT, _EAFNOSUPPORT = 0, 1, 38, 93, 97
+_NO_ERROR, _EPERM, _ENOSYS, _ENOPROTOOPT, _EPROTONOSUPPORT = 0, 1, 38, 92, 93
+_ESOCKTNOSUPPORT, _EOPNOTSUPP, _EAFNOSUPPORT = 94, 95, 97
 _ALLOW, _ERRNO, _KILL_PROCESS = 0x7FFF0000, 0x00050000, 0x80000000
-# linux/bpf_common.h: BPF_LD|BPF_W|BPF_ABS, BPF_JMP|{JEQ,JGE,JSET}|BPF_K, BPF_RET|BPF_K
-_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+# linux/bpf_common.h: BPF_LD|BPF_W|BPF_ABS, BPF_JMP|{JEQ,JGE,JSET}|BPF_K, BPF_RET|BPF_K, BPF_ALU|BPF_AND|BPF_K
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN, _AND = 0x20, 0x15, 0x35, 0x45, 0x06, 0x54
 _NUMBER, _ARCHITECTURE = 0, 4  # offsets in struct seccomp_data
 
 Instruction = tuple[int, int, int, int]
 
 
 @cache
-def filter_program(machine: str) -> bytes:
+def filter_program(machine: str, ipv6: bool = True) -> bytes:
     """Return the BPF program for ``machine`` (uname's name), 8 bytes an instruction, little endian.
 
+    Without ``ipv6`` the kernel has no such sockets, so that asking for one would make it look for a module.
     Raises ValueError for a machine whose system call numbers are not known here.
     """
     architectures = _COLUMNS.get(machine)
@@ -125,7 +148,7 @@ def filter_program(machine: str) -> bytes:
         raise ValueError(f"there is no table of system calls for {machine}, so nothing can be confined on it")
     program: list[Instruction] = [(_LOAD, 0, 0, _ARCHITECTURE)]
     for architecture in architectures:
-        section = _section(architecture)
+        section = _section(architecture, ipv6)
         # Conditional jumps reach 255 instructions, a plain jump any: hence the pair.
         program.append((_EQUAL, 1, 0, _AUDIT_ARCH[architecture]))
         program.append((0x05, 0, 0, len(section)))
@@ -134,7 +157,7 @@ def filter_program(machine: str) -> bytes:
     return b"".join(struct.pack("<HBBI", *instruction) for instruction in program)
 
 
-def _section(architecture: str) -> list[Instruction]:
+def _section(architecture: str, ipv6: bool) -> list[Instruction]:
     """Return the part for one architecture; it never runs past its own end."""
     column = _COLUMN[architecture]
     section: list[Instruction] = [(_LOAD, 0, 0, _NUMBER)]
@@ -148,31 +171,53 @@ def _section(architecture: str) -> list[Instruction]:
     section += _when_call(
         _CLONE[column], [_argument(0), *_when(_ANY_BIT, _NEW_NAMESPACES, [_refuse(_EPERM)])]
     )
-    terminal = [_argument(1)]
-    for request in _TERMINAL_REQUESTS:
-        terminal += _when(_EQUAL, request, [_refuse(_EPERM)])
-    section += _when_call(_IOCTL[column], terminal)
-    section += _when_call(_SOCKET[column], _socket())
+    requests = [_argument(1)]
+    for request in _REQUESTS:
+        requests += _when(_EQUAL, request, [_refuse(_EPERM)])
+    section += _when_call(_IOCTL[column], requests)
+    section += _when_call(_SOCKET[column], _socket(ipv6))
+    section += _when_call(_SOCKETPAIR[column], [_argument(0), *_only((_UNIX,), _EOPNOTSUPP)])
+    section += _when_call(_SETSOCKOPT[column], [_argument(1), *_when(_EQUAL, _TCP, _option_of_tcp())])
     # The limit of core dumps stays what it is; scripts that set it are told that it was done.
     keep = _when(_EQUAL, _RLIMIT_CORE, [_refuse(_NO_ERROR)])
     section += _when_call(_SETRLIMIT[column], [_argument(0), *keep])
     section += _when_call(_PRLIMIT64[column], [_argument(1), *_when(_EQUAL, _RLIMIT_CORE, _if_new_limit())])
-    # socketcall(2) hides the family behind a pointer; 1 is SYS_SOCKET.
-    section += _when_call(_SOCKETCALL[column], [_argument(0), *_when(_EQUAL, 1, [_refuse(_EAFNOSUPPORT)])])
+    # socketcall(2) hides what matters behind a pointer: SYS_SOCKET, SYS_SOCKETPAIR, SYS_SETSOCKOPT.
+    hidden = [_argument(0)]
+    for subcall, error in ((1, _EAFNOSUPPORT), (8, _EOPNOTSUPP), (14, _ENOPROTOOPT)):
+        hidden += _when(_EQUAL, subcall, [_refuse(error)])
+    section += _when_call(_SOCKETCALL[column], hidden)
     section.append((_RETURN, 0, 0, _ALLOW))
     return section
 
 
-def _socket() -> list[Instruction]:
-    part = [_argument(0)]
-    for family, protocols in _PROTOCOLS.items():
-        known = [_argument(2)]
-        for protocol in protocols:
-            known += _when(_EQUAL, protocol, [(_RETURN, 0, 0, _ALLOW)])
-        part += _when(_EQUAL, family, [*known, _refuse(_EPROTONOSUPPORT)])
-    for family in _FAMILIES:
-        part += _when(_EQUAL, family, [(_RETURN, 0, 0, _ALLOW)])
+def _socket(ipv6: bool) -> list[Instruction]:
+    part = [_argument(0), *_when(_EQUAL, _UNIX, [(_RETURN, 0, 0, _ALLOW)])]
+    part += _when(_EQUAL, _NETLINK, [_argument(2), *_only(_NETLINK_PROTOCOLS, _EPROTONOSUPPORT)])
+    for family, types in _PROTOCOLS.items():
+        if family == _INET6 and not ipv6:
+            continue
+        known = [_argument(1), (_AND, 0, 0, _TYPE_MASK)]
+        for kind, protocols in types.items():
+            known += _when(_EQUAL, kind, [_argument(2), *_only(protocols, _EPROTONOSUPPORT)])
+        known += _when(_EQUAL, _RAW, [_refuse(_EPERM)])
+        part += _when(_EQUAL, family, [*known, _refuse(_ESOCKTNOSUPPORT)])
     return [*part, _refuse(_EAFNOSUPPORT)]
+
+
+def _option_of_tcp() -> list[Instruction]:
+    part = [_argument(2)]
+    for option in _KEYS_OF_CONNECTIONS:
+        part += _when(_EQUAL, option, [_refuse(_ENOPROTOOPT)])
+    return part
+
+
+def _only(values: tuple[int, ...], error: int) -> list[Instruction]:
+    """Allow the call when what was loaded is one of ``values``, else refuse it; nothing follows."""
+    part: list[Instruction] = []
+    for value in values:
+        part += _when(_EQUAL, value, [(_RETURN, 0, 0, _ALLOW)])
+    return [*part, _refuse(error)]
 
 
 def _if_new_limit() -> list[Instruction]:
