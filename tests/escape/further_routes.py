@@ -367,7 +367,7 @@ ANSWERED = (
     ),
     Route(
         "swap to a file",
-        "write('/srv/data/swap', 'x' * 4096); answer(call(167, b'/srv/data/swap', 0)[1] != EPERM)",
+        "write('/srv/data/swap', 'x' * 4096); answer(call(167, b'/srv/data/swap', 0)[1] not in (0, EPERM))",
     ),
     Route(
         "freeze a file system",
@@ -431,15 +431,18 @@ ANSWERED = (
     Route("lock memory without bound", "answer(libc.mlockall(3) == 0)"),
     Route(
         "raise a limit",
-        "import resource\nh = resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]\nif h == -1: answer(False)\nelse: resource.setrlimit(resource.RLIMIT_MEMLOCK, (h, h + 4096)); answer(True)",
+        "import resource\nh = resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]\nif h == -1: answer(False)\nelse: resource.setrlimit(resource.RLIMIT_MEMLOCK, (h, h + 4096)); answer(resource.getrlimit(resource.RLIMIT_MEMLOCK)[1] > h)",
         "the limit may be infinite",
     ),
     Route(
         "run in real time",
-        "os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1)); answer(True)",
+        "os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1)); answer(os.sched_getscheduler(0) == os.SCHED_FIFO)",
         "the kernel's groups may have no real time",
     ),
-    Route("use privileged input and output", "answer(call(251, 1, 0, (1 << 13) | 1)[0] == 0)"),
+    Route(
+        "use privileged input and output",
+        "call(251, 1, 0, (1 << 13) | 1); answer(call(252, 1, 0)[0] >> 13 == 1)",
+    ),
     Route(
         "use pid 1's program file",
         "answer(os.open('/proc/1/exe', os.O_RDONLY) >= 0)",
@@ -459,6 +462,12 @@ ANSWERED = (
         "file capabilities give back what was dropped",
         "import shutil, subprocess\nshutil.copy('/usr/bin/python3', '/srv/data/p'); os.setxattr('/srv/data/p', 'security.capability', struct.pack('<5I', 0x02000001, 1 << 21, 0, 0, 0))\n"
         "out = subprocess.run(['/srv/data/p', '-c', 'print(open(\"/proc/self/status\").read())'], capture_output=True, text=True).stdout\n"
+        "answer(any(int(l.split()[1], 16) & (1 << 21) for l in out.splitlines() if l.startswith('CapEff')))",
+    ),
+    Route(
+        "a set-user-ID program gives back what was dropped",
+        "import shutil, subprocess\nshutil.copy('/usr/bin/python3', '/srv/s'); os.chmod('/srv/s', 0o4755)\n"
+        "out = subprocess.run(['/srv/s', '-c', 'print(open(\"/proc/self/status\").read())'], capture_output=True, text=True, user=65534).stdout\n"
         "answer(any(int(l.split()[1], 16) & (1 << 21) for l in out.splitlines() if l.startswith('CapEff')))",
     ),
     Route(

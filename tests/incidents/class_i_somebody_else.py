@@ -167,10 +167,10 @@ INCIDENTS = (
         "I10 k8s-unmount",
         remove("kube-reset"),
         installed=(_toy("kube-reset", prerm="umount /srv/volume || true"),),
-        verdict="allow",
+        verdict="unknown",
         precondition="mkdir -p /srv/volume; mount -t tmpfs volume /srv/volume; echo x > /srv/volume/x",
         effects=("umount /srv/volume",),
-        gone=("/usr/share/kube-reset/README",),
+        kept=("/usr/share/kube-reset/README",),
     ),
     Incident(
         "the installation makes the device of a disk and would write to it",

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from aptguard.rehearsal import recorders
-from aptguard.rehearsal.model import Effect
+from aptguard.rehearsal.model import REFUSED, Effect
 
 
 def read_calls(data: bytes) -> tuple[Effect, ...]:
@@ -28,6 +28,9 @@ def record(*words: bytes) -> bytes:
         ((b"reboot",), Effect("service", "would run reboot")),
         ((b"sysctl", b"-w", b"vm.x=1"), Effect("kernel", "would run sysctl -w vm.x=1")),
         ((b"umount", b"/srv"), Effect("mount", "would run umount /srv")),
+        ((b"nsenter", b"-t", b"1", b"-m", b"x"), Effect(REFUSED, "would run nsenter -t 1 -m x")),
+        ((b"choom", b"-n", b"-5", b"x"), Effect(REFUSED, "would run choom -n -5 x")),
+        ((b"systemd-run", b"--wait", b"x"), Effect(REFUSED, "would run systemd-run --wait x")),
     ],
 )
 def test_a_call_that_acts_is_an_effect(call: tuple[bytes, ...], effect: Effect) -> None:
@@ -44,6 +47,11 @@ def test_a_call_that_acts_is_an_effect(call: tuple[bytes, ...], effect: Effect) 
         (b"mount",),
         (b"sysctl", b"-n", b"vm.x"),
         (b"udevadm", b"info", b"/sys"),
+        (b"nsenter", b"-t", b"1", b"-m", b"/bin/true"),
+        (b"nsenter", b"--help"),
+        (b"choom", b"-p", b"1"),
+        (b"systemd-inhibit", b"--list"),
+        (b"systemd-run", b"--version"),
     ],
 )
 def test_a_call_that_only_asks_is_none(call: tuple[bytes, ...]) -> None:

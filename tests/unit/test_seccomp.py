@@ -7,10 +7,11 @@ import struct
 
 import pytest
 
-from aptguard.rehearsal.seccomp import filter_program
+from aptguard.rehearsal.refused_calls import ANSWERS
+from aptguard.rehearsal.seccomp import filter_program, reported_calls
 
 X86_64, I386, AARCH64, ARM = 0xC000003E, 0x40000003, 0xC00000B7, 0x40000028
-ALLOW, KILL = 0x7FFF0000, 0x80000000
+ALLOW, KILL, TOLD, PRETENDED = 0x7FFF0000, 0x80000000, 0x7FC00000, 0x00050000
 EPERM, ENOSYS, ENOPROTOOPT, EPROTONOSUPPORT = (0x00050000 | number for number in (1, 38, 92, 93))
 ESOCKTNOSUPPORT, EOPNOTSUPP, EAFNOSUPPORT = (0x00050000 | number for number in (94, 95, 97))
 
@@ -198,10 +199,82 @@ def test_a_machine_without_a_table_is_refused() -> None:
 def test_the_limit_of_core_dumps_is_only_said_to_change(
     machine: str, architecture: int, setrlimit: int, prlimit: int
 ) -> None:
-    pretended, core, open_files = 0x00050000, 4, 7
-    assert decision(machine, architecture, setrlimit, core, 0x1000) == pretended
+    core, open_files = 4, 7
+    assert decision(machine, architecture, setrlimit, core, 0x1000) == PRETENDED
     assert decision(machine, architecture, setrlimit, open_files, 0x1000) == ALLOW
-    assert decision(machine, architecture, prlimit, 0, core, 0x1000) == pretended
-    assert decision(machine, architecture, prlimit, 0, core, 0x1000 << 32) == pretended
+    assert decision(machine, architecture, prlimit, 0, core, 0x1000) == PRETENDED
+    assert decision(machine, architecture, prlimit, 0, core, 0x1000 << 32) == PRETENDED
     assert decision(machine, architecture, prlimit, 0, core, 0, 0x1000) == ALLOW
     assert decision(machine, architecture, prlimit, 0, open_files, 0x1000) == ALLOW
+
+
+MACHINES = [("x86_64", X86_64), ("x86_64", I386), ("aarch64", AARCH64)]
+
+
+def numbers(machine: str, architecture: int) -> dict[str, int]:
+    """Return the numbers of the calls that are handed on, by name."""
+    return {name: call[1] for call, name in reported_calls(machine).items() if call[0] == architecture}
+
+
+@pytest.mark.parametrize(("machine", "architecture"), MACHINES)
+def test_what_is_handed_on_has_an_answer_and_is_no_more_allowed_without_a_listener(
+    machine: str, architecture: int
+) -> None:
+    """With arguments that ask for everything; connections and limits are the kernel's own business."""
+    known = numbers(machine, architecture)
+    assert {"mount", "setns", "connect", "clone", "unshare", "ptrace"} <= set(known)
+    for name, number in known.items():
+        arguments = (0x12020000, 1, 1, 0, 0, 0)
+        with_listener = decision(machine, architecture, number, *arguments, listened=True)
+        without = decision(machine, architecture, number, *arguments)
+        assert with_listener == TOLD, name
+        if name in {"connect", "setrlimit", "prlimit64"}:
+            assert without == ALLOW
+        else:
+            assert name in ANSWERS
+            assert without == (ENOSYS if name in {"fsopen", "open_tree"} else EPERM), name
+
+
+@pytest.mark.parametrize(("machine", "architecture"), MACHINES)
+@pytest.mark.parametrize("listened", [False, True])
+def test_namespaces_but_those_of_users_are_only_said_to_be_new(
+    machine: str, architecture: int, listened: bool
+) -> None:
+    number = numbers(machine, architecture)["unshare"]
+    for flags in (0x00020000, 0x40000000, 0x20000000, 0x02000000, 0x80, 0x00020200):
+        assert decision(machine, architecture, number, flags, listened=listened) == PRETENDED
+    assert decision(machine, architecture, number, 0x600, listened=listened) == ALLOW  # files, directory
+    users = decision(machine, architecture, number, 0x10020000, listened=listened)
+    assert users == (TOLD if listened else EPERM)
+
+
+@pytest.mark.parametrize(("machine", "architecture"), MACHINES)
+def test_a_mount_is_never_done_and_only_how_it_would_spread_is_said_to_be(
+    machine: str, architecture: int
+) -> None:
+    number = numbers(machine, architecture)["mount"]
+    private, bind, magic = 0x44000, 0x1000, 0xC0ED0000
+    for listened, refused in ((True, TOLD), (False, EPERM)):
+        for flags, expected in ((private, PRETENDED), (bind, refused), (0, refused), (magic, refused)):
+            assert decision(machine, architecture, number, 1, 1, 1, flags, listened=listened) == expected
+
+
+@pytest.mark.parametrize(
+    ("machine", "architecture", "calls"),
+    [
+        ("x86_64", X86_64, (141, 144, 251, 314)),
+        ("x86_64", I386, (97, 156, 289, 351)),
+        ("aarch64", AARCH64, (140, 119, 30, 274)),
+    ],
+)
+def test_a_better_place_is_only_said_to_be_given_and_a_worse_one_is_really(
+    machine: str, architecture: int, calls: tuple[int, ...]
+) -> None:
+    nice, scheduler, disks, attributes = calls
+    for value, expected in ((-5, PRETENDED), (0, PRETENDED), (10, ALLOW)):
+        assert decision(machine, architecture, nice, 0, 0, value) == expected
+    for policy, expected in ((1, PRETENDED), (0x40000002, PRETENDED), (0, ALLOW), (3, ALLOW), (5, ALLOW)):
+        assert decision(machine, architecture, scheduler, 0, policy) == expected
+    for kind, expected in ((1, PRETENDED), (2, ALLOW), (3, ALLOW)):
+        assert decision(machine, architecture, disks, 1, 0, kind << 13 | 4) == expected
+    assert decision(machine, architecture, attributes, 0, 0x1000) == PRETENDED

@@ -13,7 +13,7 @@ from aptguard.policy.check_settings import check_setting
 from aptguard.policy.finding import Finding
 from aptguard.policy.model import CheckSetting, Policy
 from aptguard.policy.output_places import OutputPlaces
-from aptguard.rehearsal.model import DESTRUCTION, UNCLEAR, RehearsalResult, ScriptRun, Unknown
+from aptguard.rehearsal.model import DESTRUCTION, REFUSED, UNCLEAR, RehearsalResult, ScriptRun, Unknown
 from aptguard.shown import shown
 
 # GNU coreutils 9 and findutils 4.9, in the C locale and with typographic quotes.
@@ -35,7 +35,11 @@ _DEVICE = re.compile(
     re.MULTILINE,
 )
 _KERNEL = (b"/proc/", b"/sys/", b"/dev/")
-_REFUSED_KINDS = frozenset({"attempt", "refused", "read-only"})
+# By kind of effect: what is not known where a call cannot succeed in a rehearsal.
+_NOT_KNOWN = {
+    UNCLEAR: "what becomes of disks and volumes",
+    REFUSED: "what follows a call that is refused here and not on the machine",
+}
 
 
 def attempt_findings(result: RehearsalResult, policy: Policy) -> Iterator[Finding]:
@@ -51,7 +55,7 @@ def attempt_findings(result: RehearsalResult, policy: Policy) -> Iterator[Findin
         package, script = places.writer(position)
         yield _finding(setting, path, reason, package, script)
     for effect in result.effects:
-        if effect.kind in _REFUSED_KINDS:
+        if effect.kind == "attempt":
             reason = f"A script tried to do harm and was stopped by the rehearsal: {shown(effect.detail)}."
         elif effect.kind == DESTRUCTION:
             reason = f"A script {shown(effect.detail)}: no rehearsal can show what that destroys."
@@ -64,10 +68,10 @@ def attempt_findings(result: RehearsalResult, policy: Policy) -> Iterator[Findin
 def attempt_unknowns(result: RehearsalResult) -> Iterator[Unknown]:
     """Yield an unknown for each call whose success on the machine would show what its failure hides here."""
     for effect in result.effects:
-        if effect.kind == UNCLEAR:
+        if effect.kind in _NOT_KNOWN:
             by = f" (by {effect.cause})" if effect.cause else ""
             reason = f"a script {shown(effect.detail)}{by}, which cannot succeed in a rehearsal"
-            yield Unknown("what becomes of disks and volumes", reason, effect.path)
+            yield Unknown(_NOT_KNOWN[effect.kind], reason, effect.path)
 
 
 def _caller(cause: str | None, runs: Iterable[ScriptRun]) -> tuple[str | None, str | None]:

@@ -13,6 +13,8 @@ from aptguard.changes.model import Cause, Change
 # Kinds of effects on disks and volumes that decide: what would be destroyed, and what cannot be told.
 DESTRUCTION = "destruction"
 UNCLEAR = "unclear"
+# A call that is refused in a rehearsal and not on the machine: what would follow cannot be told.
+REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)

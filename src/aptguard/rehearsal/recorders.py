@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from aptguard.rehearsal import linux
 from aptguard.rehearsal.devices import PRIVATE
-from aptguard.rehearsal.model import DESTRUCTION, UNCLEAR, Effect
+from aptguard.rehearsal.model import DESTRUCTION, REFUSED, UNCLEAR, Effect
 from aptguard.rehearsal.storage_call import Meaning, Places
 from aptguard.rehearsal.storage_calls import STORAGE_PROGRAMS, read_call
 from aptguard.shown import shown
@@ -56,7 +56,6 @@ _PROGRAMS: dict[bytes, tuple[str, bytes]] = {
     b"invoke-rc.d": ("service", _SUCCEED),
     b"deb-systemd-invoke": ("service", _SUCCEED),
     b"start-stop-daemon": ("service", _SUCCEED),
-    b"systemd-run": ("service", _SUCCEED),
     b"initctl": ("service", _SUCCEED),
     b"telinit": ("service", _SUCCEED),
     b"shutdown": ("service", _SUCCEED),
@@ -88,6 +87,11 @@ _PROGRAMS: dict[bytes, tuple[str, bytes]] = {
     **dict.fromkeys((b"efibootmgr", b"bootctl", b"fwupdmgr"), ("firmware", _RUN)),
     **dict.fromkeys((b"mknod", *STORAGE_PROGRAMS), ("device", _RUN)),
     b"dd": ("device", _DD),
+    # They run another command, and cannot here: in namespaces of a process that is not there, by a service
+    # that does not answer, or with a capability that nobody has.
+    b"systemd-run": (REFUSED, _SUCCEED),
+    **dict.fromkeys((b"nsenter", b"choom", b"pkexec", b"run0", b"systemd-inhibit"), (REFUSED, _RUN)),
+    b"systemd-cat": (REFUSED, _RUN),
     b"mount": ("mount", _RUN),
     b"umount": ("mount", _RUN),
 }
@@ -258,6 +262,10 @@ def _only_asks(name: bytes, arguments: list[bytes], words: list[bytes]) -> bool:
             return bool({b"p", b"--help", b"--version"} & set(arguments))
         case b"udevadm":
             return words[:1] == [b"info"] or not words
+        case b"choom":
+            return not any(word.startswith((b"-n", b"--adjust")) for word in arguments)
+        case b"nsenter" | b"pkexec" | b"run0" | b"systemd-cat" | b"systemd-inhibit" | b"systemd-run":
+            return not words or os.path.basename(words[-1]) == b"true" or b"--list" in arguments
         case b"start-stop-daemon":
             return b"--status" in arguments or b"-T" in arguments
     return False
