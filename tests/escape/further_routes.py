@@ -11,6 +11,8 @@ _FILE = witnesses.a_file_of_the_machine
 _DEVICE = witnesses.a_device_node
 _PROCESS = witnesses.properties_of_a_process
 _HARM = "it would harm the machine that runs the tests"
+_MODULES = witnesses.the_module_loader
+_NO_MODULES = "" if witnesses.HAS_MODULES else "this kernel has no modules"
 
 WITNESSED = (
     Route("change the mode of a device node", "os.chmod('/dev/full', 0o640)", witness=_DEVICE),
@@ -253,9 +255,64 @@ WITNESSED = (
         "    except OSError: pass",
         "it would write into whatever else runs here",
     ),
+    Route(
+        "have a module loaded by a request on a socket",
+        "s = socket.socket(socket.AF_UNIX)\n"
+        "for request in (0x8940, 0x8941, 0x89a0, 0x89a1, 0x8982, 0x8983, 0x8980, 0x8981):\n"
+        "    try: fcntl.ioctl(s, request, bytearray(256))\n"
+        "    except OSError: pass",
+        _NO_MODULES,
+        witness=_MODULES,
+    ),
+    Route(
+        "have a module loaded by an odd type of socket",
+        "for family in (socket.AF_INET, socket.AF_INET6):\n"
+        "    for kind, protocol in ((5, 0), (5, 6), (4, 0), (1, 17), (2, 6), (3, 0), (10, 0)):\n"
+        "        try: socket.socket(family, kind, protocol)\n"
+        "        except OSError: pass",
+        _NO_MODULES,
+        witness=_MODULES,
+    ),
+    Route(
+        "have a module loaded by a socket of no family",
+        "socket.socket(0, socket.SOCK_STREAM)",
+        _NO_MODULES,
+        witness=_MODULES,
+    ),
+    Route(
+        "have a module loaded by a pair of sockets",
+        "for family in (9, 21, 23, 30, 37, 38, 40):\n"
+        "    try: socket.socketpair(family, socket.SOCK_SEQPACKET)\n"
+        "    except OSError: pass",
+        _NO_MODULES,
+        witness=_MODULES,
+    ),
+    Route(
+        "have a module loaded by the key of a connection",
+        "s = socket.socket(socket.AF_INET)\n"
+        # struct tcp_ao_add: address, name of the algorithm, interface, flags, prefix, ids, lengths, key
+        "key = struct.pack('=HH4s120x', 2, 0, b'\\x7f\\0\\0\\1') + b'aptguard-none'.ljust(64, b'\\0')\n"
+        "key += struct.pack('=iIHBBBBBB80s', 0, 0, 0, 32, 1, 1, 0, 0, 16, b'k' * 16)\n"
+        "s.setsockopt(6, 38, key)",
+        "only kernels from 6.7 on have it, and only some are built with it",
+        witness=_MODULES,
+    ),
 )
 
 ANSWERED = (
+    Route(
+        "ask a socket for bridges and virtual networks",
+        "s, ok = socket.socket(socket.AF_UNIX), False\n"
+        "for request in (0x8940, 0x8941, 0x89a0, 0x89a1, 0x8982, 0x8983):\n"
+        "    try: fcntl.ioctl(s, request, bytearray(256)); ok = True\n"
+        "    except OSError as error: ok = ok or error.errno != EPERM\n"
+        "answer(ok)",
+    ),
+    Route(
+        "a netlink socket of the security module",
+        "answer(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 7).fileno() >= 0)",
+        "the kernel that runs the tests may be built without it",
+    ),
     # /dev is the one overlay on which device nodes can be opened; /srv/node is one of the machine's.
     Route(
         "bring a device node of the machine into /dev",
@@ -310,7 +367,7 @@ ANSWERED = (
     ),
     Route(
         "swap to a file",
-        "write('/srv/data/swap', 'x' * 4096); answer(call(167, b'/srv/data/swap', 0)[1] != EPERM)",
+        "write('/srv/data/swap', 'x' * 4096); answer(call(167, b'/srv/data/swap', 0)[1] not in (0, EPERM))",
     ),
     Route(
         "freeze a file system",
@@ -374,15 +431,18 @@ ANSWERED = (
     Route("lock memory without bound", "answer(libc.mlockall(3) == 0)"),
     Route(
         "raise a limit",
-        "import resource\nh = resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]\nif h == -1: answer(False)\nelse: resource.setrlimit(resource.RLIMIT_MEMLOCK, (h, h + 4096)); answer(True)",
+        "import resource\nh = resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]\nif h == -1: answer(False)\nelse: resource.setrlimit(resource.RLIMIT_MEMLOCK, (h, h + 4096)); answer(resource.getrlimit(resource.RLIMIT_MEMLOCK)[1] > h)",
         "the limit may be infinite",
     ),
     Route(
         "run in real time",
-        "os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1)); answer(True)",
+        "os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1)); answer(os.sched_getscheduler(0) == os.SCHED_FIFO)",
         "the kernel's groups may have no real time",
     ),
-    Route("use privileged input and output", "answer(call(251, 1, 0, (1 << 13) | 1)[0] == 0)"),
+    Route(
+        "use privileged input and output",
+        "call(251, 1, 0, (1 << 13) | 1); answer(call(252, 1, 0)[0] >> 13 == 1)",
+    ),
     Route(
         "use pid 1's program file",
         "answer(os.open('/proc/1/exe', os.O_RDONLY) >= 0)",
@@ -402,6 +462,12 @@ ANSWERED = (
         "file capabilities give back what was dropped",
         "import shutil, subprocess\nshutil.copy('/usr/bin/python3', '/srv/data/p'); os.setxattr('/srv/data/p', 'security.capability', struct.pack('<5I', 0x02000001, 1 << 21, 0, 0, 0))\n"
         "out = subprocess.run(['/srv/data/p', '-c', 'print(open(\"/proc/self/status\").read())'], capture_output=True, text=True).stdout\n"
+        "answer(any(int(l.split()[1], 16) & (1 << 21) for l in out.splitlines() if l.startswith('CapEff')))",
+    ),
+    Route(
+        "a set-user-ID program gives back what was dropped",
+        "import shutil, subprocess\nshutil.copy('/usr/bin/python3', '/srv/s'); os.chmod('/srv/s', 0o4755)\n"
+        "out = subprocess.run(['/srv/s', '-c', 'print(open(\"/proc/self/status\").read())'], capture_output=True, text=True, user=65534).stdout\n"
         "answer(any(int(l.split()[1], 16) & (1 << 21) for l in out.splitlines() if l.startswith('CapEff')))",
     ),
     Route(

@@ -232,7 +232,10 @@ ANSWERED = (
         "fd = os.open('/proc/sysrq-trigger', os.O_WRONLY); answer(True)",
         "not on this kernel",
     ),
-    Route("raise priority", "os.setpriority(os.PRIO_PROCESS, 0, -5); answer(True)"),
+    Route(
+        "raise priority",
+        "os.setpriority(os.PRIO_PROCESS, 0, -5); answer(os.getpriority(os.PRIO_PROCESS, 0) == -5)",
+    ),
     Route(
         "mark an overlay by hand",
         "os.mkdir('/srv/data/m'); os.setxattr('/srv/data/m', 'trusted.overlay.opaque', b'y'); answer(True)",

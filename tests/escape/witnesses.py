@@ -11,6 +11,7 @@ import ctypes
 import fcntl
 import os
 import pty
+import re
 import resource
 import select
 import signal
@@ -247,6 +248,33 @@ def the_crash_handler(_machine: Machine, token: str) -> Iterator[tuple[str, Reac
         for path, value in zip(paths, before, strict=True):
             with open(path, "w", encoding="ascii") as file:
                 file.write(value)
+
+
+HAS_MODULES = os.path.exists("/proc/sys/kernel/modprobe")
+# What our routes ask for; something else on the machine may need another one meanwhile.
+_OUR_MODULES = r"(?:net-pf-|8021q|bridge|dlci|crypto-|binfmt-)"
+
+
+@contextmanager
+def the_module_loader(_machine: Machine, token: str) -> Iterator[tuple[str, Reached]]:
+    """A program in the place of modprobe (request_module() in the kernel): it tells what it is asked for."""
+    if not HAS_MODULES:
+        yield token, lambda: False
+        return
+    program, path = f"/var/tmp/{token}", "/proc/sys/kernel/modprobe"
+    before = _content(path)
+    with open(program, "w", encoding="ascii") as file:
+        file.write(f'#!/bin/sh\necho "modprobe-{token} $*" >/dev/kmsg\nexit 1\n')
+    os.chmod(program, 0o755)
+    asked = re.compile(f"modprobe-{token} .*{_OUR_MODULES}")
+    try:
+        with open(path, "w", encoding="ascii") as file:
+            file.write(program)
+        yield token, lambda: bool(asked.search(subprocess.check_output(["dmesg"], text=True)))
+    finally:
+        with open(path, "w", encoding="ascii") as file:
+            file.write(before)
+        os.unlink(program)
 
 
 @contextmanager

@@ -48,7 +48,7 @@ _NOT_NEEDED = {
     "_raise_loopback ioctl": "named in a note; a container may have no right to it",
     "_without_core_dumps setrlimit": "named in a note: a crash may be seen outside",
     "_call system_call": "named in a note: the kernel has no Landlock",
-    "listen_for_connections system_call": "named in a note: what is connected to is not told",
+    "load_filter_with_listener system_call": "named in a note: connections and refused calls are not told",
     "processes_exhausted open": "a process that has just ended",
     "_become chdir": "a working directory that is gone: dpkg goes to / itself",
 }

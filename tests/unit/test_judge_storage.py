@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the judge makes of calls that destroy storage, or whose outcome is not clear."""
+"""What the judge makes of calls that destroy storage, or whose outcome is not clear or not to be had."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from change_sets import INSTALL, PURGE, judged
 
 from aptguard.policy.finding import Verdict
-from aptguard.rehearsal.model import DESTRUCTION, UNANSWERED, UNCLEAR, Effect, ScriptRun
+from aptguard.rehearsal.model import DESTRUCTION, REFUSED, UNANSWERED, UNCLEAR, Effect, ScriptRun
 from aptguard.transaction.model import Transaction
 
 CALL = Effect(DESTRUCTION, "would run lvremove -f vg/data", "toy postrm", b"/dev/vg/data")
@@ -55,6 +55,16 @@ def test_a_question_that_no_rehearsal_can_answer_is_unknown_and_says_which(plan:
     assert judgement.verdict is Verdict.UNKNOWN
     (unknown,) = judgement.unknowns
     assert "systemctl list-jobs (by toy prerm)" in unknown.reason
+
+
+@pytest.mark.parametrize("plan", [PURGE, INSTALL])
+def test_a_call_that_only_a_rehearsal_refuses_is_unknown_unless_harm_was_found(plan: Transaction) -> None:
+    effect = Effect(REFUSED, "would unmount /srv/data", "toy postrm purge")
+    judgement = judged(plan, (), effects=(effect,))
+    assert judgement.verdict is Verdict.UNKNOWN
+    (unknown,) = judgement.unknowns
+    assert "would unmount /srv/data (by toy postrm purge)" in unknown.reason
+    assert judged(plan, (), effects=(effect, CALL)).verdict is Verdict.BLOCK
 
 
 def test_a_call_that_loses_nothing_is_allowed() -> None:

@@ -186,8 +186,8 @@ def test_an_attempt_is_told_with_the_package_and_the_script_that_dpkg_had_announ
     assert (finding.package, finding.script) == (None, None)
 
 
-def test_an_effect_that_was_refused_is_a_finding_and_other_effects_are_not() -> None:
-    assert judged(PURGE, (), effects=(Effect("refused", "unlink /boot/efi/x"),)).verdict is Verdict.BLOCK
+def test_an_attempt_that_was_stopped_is_a_finding_and_other_effects_are_not() -> None:
+    assert judged(PURGE, (), effects=(Effect("attempt", "unlink /boot/efi/x"),)).verdict is Verdict.BLOCK
     assert judged(PURGE, (), effects=(Effect("socket", "/run/dbus"),)).verdict is Verdict.ALLOW
 
 

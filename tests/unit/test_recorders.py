@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from aptguard.rehearsal import recorders
-from aptguard.rehearsal.model import UNANSWERED, UNCLEAR, Effect
+from aptguard.rehearsal.model import REFUSED, UNANSWERED, UNCLEAR, Effect
 
 
 def read_calls(data: bytes) -> tuple[Effect, ...]:
@@ -30,6 +30,8 @@ def record(*words: bytes) -> bytes:
         ((b"umount", b"/srv"), Effect(UNCLEAR, "would run umount /srv", path=b"/srv")),
         ((b"mount", b"/srv"), Effect(UNCLEAR, "would run mount /srv", path=b"/srv")),
         ((b"umount-of", b"/srv"), Effect(UNCLEAR, "would run umount /srv", path=b"/srv")),
+        ((b"nsenter", b"-t", b"1", b"-m", b"x"), Effect(REFUSED, "would run nsenter -t 1 -m x")),
+        ((b"choom", b"-n", b"-5", b"x"), Effect(REFUSED, "would run choom -n -5 x")),
     ],
 )
 def test_a_call_that_acts_is_an_effect(call: tuple[bytes, ...], effect: Effect) -> None:
@@ -49,6 +51,11 @@ def test_a_call_that_acts_is_an_effect(call: tuple[bytes, ...], effect: Effect) 
         (b"mount",),
         (b"sysctl", b"-n", b"vm.x"),
         (b"udevadm", b"info", b"/sys"),
+        (b"nsenter", b"-t", b"1", b"-m", b"/bin/true"),
+        (b"nsenter", b"--help"),
+        (b"choom", b"-p", b"1"),
+        (b"systemd-inhibit", b"--list"),
+        (b"systemd-run", b"--version"),
     ],
 )
 def test_a_call_that_only_asks_is_none(call: tuple[bytes, ...]) -> None:

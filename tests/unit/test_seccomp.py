@@ -7,18 +7,20 @@ import struct
 
 import pytest
 
-from aptguard.rehearsal.seccomp import filter_program
+from aptguard.rehearsal.refused_calls import ANSWERS
+from aptguard.rehearsal.seccomp import filter_program, reported_calls
 
 X86_64, I386, AARCH64, ARM = 0xC000003E, 0x40000003, 0xC00000B7, 0x40000028
-ALLOW, KILL = 0x7FFF0000, 0x80000000
-EPERM, ENOSYS, EPROTONOSUPPORT, EAFNOSUPPORT = (0x00050000 | number for number in (1, 38, 93, 97))
+ALLOW, KILL, TOLD, PRETENDED = 0x7FFF0000, 0x80000000, 0x7FC00000, 0x00050000
+EPERM, ENOSYS, ENOPROTOOPT, EPROTONOSUPPORT = (0x00050000 | number for number in (1, 38, 92, 93))
+ESOCKTNOSUPPORT, EOPNOTSUPP, EAFNOSUPPORT = (0x00050000 | number for number in (94, 95, 97))
 
 
-def decision(machine: str, architecture: int, number: int, *arguments: int) -> int:
+def decision(machine: str, architecture: int, number: int, *arguments: int, **options: bool) -> int:
     """Return what the filter answers to the call."""
     words = [argument & (1 << 64) - 1 for argument in (*arguments, 0, 0, 0, 0, 0, 0)[:6]]
     data = struct.pack("<IIQ6Q", number, architecture, 0, *words)
-    program = list(struct.iter_unpack("<HBBI", filter_program(machine)))
+    program = list(struct.iter_unpack("<HBBI", filter_program(machine, **options)))
     accumulator, place = 0, 0
     while True:
         code, true, false, k = program[place]
@@ -34,6 +36,8 @@ def decision(machine: str, architecture: int, number: int, *arguments: int) -> i
                 place += true if accumulator & k else false
             case 0x05:
                 place += k
+            case 0x54:
+                accumulator &= k
             case 0x06:
                 return int(k)
             case _:
@@ -90,29 +94,86 @@ def test_a_process_may_be_made_but_no_namespace(machine: str, architecture: int,
     assert decision(machine, architecture, 435) == ENOSYS
 
 
+STREAM, DATAGRAM, RAW = 1, 2, 3
+
+
 @pytest.mark.parametrize(
-    ("family", "protocol", "expected"),
+    ("family", "kind", "protocol", "expected"),
     [
-        (1, 0, ALLOW),
-        (2, 0, ALLOW),
-        (10, 0, ALLOW),
-        (16, 0, ALLOW),
-        (2, 132, EPROTONOSUPPORT),
-        (10, 33, EPROTONOSUPPORT),
-        (16, 9, EPROTONOSUPPORT),
-        (16, 16, EPROTONOSUPPORT),
-        (16, 21, EPROTONOSUPPORT),
-        (17, 0, EAFNOSUPPORT),
-        (38, 0, EAFNOSUPPORT),
-        (40, 0, EAFNOSUPPORT),
+        (1, STREAM, 0, ALLOW),
+        (1, 5, 0, ALLOW),
+        (2, STREAM, 0, ALLOW),
+        (2, STREAM | 0o2004000, 6, ALLOW),
+        (2, DATAGRAM, 17, ALLOW),
+        (2, DATAGRAM, 1, ALLOW),
+        (10, STREAM, 0, ALLOW),
+        (10, DATAGRAM, 58, ALLOW),
+        (16, RAW, 0, ALLOW),
+        (16, RAW, 15, ALLOW),
+        (0, STREAM, 0, EAFNOSUPPORT),
+        (2, STREAM, 132, EPROTONOSUPPORT),
+        (2, STREAM, 17, EPROTONOSUPPORT),
+        (2, DATAGRAM, 6, EPROTONOSUPPORT),
+        (10, STREAM, 33, EPROTONOSUPPORT),
+        (2, RAW, 1, EPERM),
+        (10, RAW, 0, EPERM),
+        (2, 5, 0, ESOCKTNOSUPPORT),
+        (2, 10, 0, ESOCKTNOSUPPORT),  # SOCK_PACKET: the kernel takes it for AF_PACKET
+        (10, 6 | 0o2000000, 0, ESOCKTNOSUPPORT),
+        (16, RAW, 7, EPROTONOSUPPORT),
+        (16, RAW, 9, EPROTONOSUPPORT),
+        (16, RAW, 16, EPROTONOSUPPORT),
+        (16, RAW, 21, EPROTONOSUPPORT),
+        (17, RAW, 0, EAFNOSUPPORT),
+        (38, 5, 0, EAFNOSUPPORT),
+        (40, STREAM, 0, EAFNOSUPPORT),
     ],
 )
-def test_only_sockets_of_the_own_network_namespace_are_made(
-    family: int, protocol: int, expected: int
+def test_only_sockets_are_made_that_load_no_module_and_belong_to_the_own_network_namespace(
+    family: int, kind: int, protocol: int, expected: int
 ) -> None:
-    assert decision("x86_64", X86_64, 41, family, 1, protocol) == expected
-    # the upper half of the register is not the kernel's business, so it must not be a way around
-    assert decision("x86_64", X86_64, 41, family | 1 << 32, 1, protocol) == expected
+    for machine, architecture, number in SOCKET:
+        assert decision(machine, architecture, number, family, kind, protocol) == expected
+        # the upper half of the register is not the kernel's business, so it must not be a way around
+        assert decision(machine, architecture, number, family | 1 << 32, kind, protocol) == expected
+
+
+SOCKET = [("x86_64", X86_64, 41), ("x86_64", I386, 359), ("aarch64", AARCH64, 198)]
+
+
+def test_where_the_kernel_has_no_ipv6_its_sockets_do_not_make_it_look_for_the_module() -> None:
+    for machine, architecture, number in SOCKET:
+        assert decision(machine, architecture, number, 10, STREAM, 0, ipv6=False) == EAFNOSUPPORT
+        assert decision(machine, architecture, number, 2, STREAM, 0, ipv6=False) == ALLOW
+
+
+@pytest.mark.parametrize(
+    ("machine", "architecture", "pair", "option"),
+    [("x86_64", X86_64, 53, 54), ("x86_64", I386, 360, 366), ("aarch64", AARCH64, 199, 208)],
+)
+def test_neither_a_pair_of_sockets_nor_a_key_of_a_connection_loads_a_module(
+    machine: str, architecture: int, pair: int, option: int
+) -> None:
+    assert decision(machine, architecture, pair, 1, STREAM, 0) == ALLOW
+    for family in (0, 2, 30, 38, 40):
+        assert decision(machine, architecture, pair, family, STREAM, 0) == EOPNOTSUPP
+    for name in (14, 32, 38):
+        assert decision(machine, architecture, option, 3, 6, name) == ENOPROTOOPT
+        assert decision(machine, architecture, option, 3, 1, name) == ALLOW
+    assert decision(machine, architecture, option, 3, 6, 1) == ALLOW
+
+
+@pytest.mark.parametrize(
+    ("machine", "architecture", "ioctl"),
+    [("x86_64", X86_64, 16), ("x86_64", I386, 54), ("aarch64", AARCH64, 29)],
+)
+def test_no_request_on_a_socket_loads_a_module(machine: str, architecture: int, ioctl: int) -> None:
+    bridges, networks, relays = (0x8940, 0x8941, 0x89A0, 0x89A1), (0x8982, 0x8983), (0x8980, 0x8981)
+    for request in (*bridges, *networks, *relays):
+        assert decision(machine, architecture, ioctl, 3, request) == EPERM
+        assert decision(machine, architecture, ioctl, 3, request | 1 << 32) == EPERM
+    for request in (0x8910, 0x8912, 0x8913, 0x8915, 0x8927, 0x5421):  # ask for names, addresses, flags
+        assert decision(machine, architecture, ioctl, 3, request) == ALLOW
 
 
 def test_input_cannot_be_pushed_into_a_terminal() -> None:
@@ -121,6 +182,9 @@ def test_input_cannot_be_pushed_into_a_terminal() -> None:
     assert decision("x86_64", X86_64, 16, 0, 0x5423) == EPERM
     assert decision("x86_64", X86_64, 16, 0, 0x5412 | 1 << 32) == EPERM
     assert decision("x86_64", I386, 102, 1) == EAFNOSUPPORT
+    assert decision("x86_64", I386, 102, 8) == EOPNOTSUPP
+    assert decision("x86_64", I386, 102, 14) == ENOPROTOOPT
+    assert decision("x86_64", I386, 102, 3) == ALLOW
 
 
 def test_a_machine_without_a_table_is_refused() -> None:
@@ -135,10 +199,82 @@ def test_a_machine_without_a_table_is_refused() -> None:
 def test_the_limit_of_core_dumps_is_only_said_to_change(
     machine: str, architecture: int, setrlimit: int, prlimit: int
 ) -> None:
-    pretended, core, open_files = 0x00050000, 4, 7
-    assert decision(machine, architecture, setrlimit, core, 0x1000) == pretended
+    core, open_files = 4, 7
+    assert decision(machine, architecture, setrlimit, core, 0x1000) == PRETENDED
     assert decision(machine, architecture, setrlimit, open_files, 0x1000) == ALLOW
-    assert decision(machine, architecture, prlimit, 0, core, 0x1000) == pretended
-    assert decision(machine, architecture, prlimit, 0, core, 0x1000 << 32) == pretended
+    assert decision(machine, architecture, prlimit, 0, core, 0x1000) == PRETENDED
+    assert decision(machine, architecture, prlimit, 0, core, 0x1000 << 32) == PRETENDED
     assert decision(machine, architecture, prlimit, 0, core, 0, 0x1000) == ALLOW
     assert decision(machine, architecture, prlimit, 0, open_files, 0x1000) == ALLOW
+
+
+MACHINES = [("x86_64", X86_64), ("x86_64", I386), ("aarch64", AARCH64)]
+
+
+def numbers(machine: str, architecture: int) -> dict[str, int]:
+    """Return the numbers of the calls that are handed on, by name."""
+    return {name: call[1] for call, name in reported_calls(machine).items() if call[0] == architecture}
+
+
+@pytest.mark.parametrize(("machine", "architecture"), MACHINES)
+def test_what_is_handed_on_has_an_answer_and_is_no_more_allowed_without_a_listener(
+    machine: str, architecture: int
+) -> None:
+    """With arguments that ask for everything; connections and limits are the kernel's own business."""
+    known = numbers(machine, architecture)
+    assert {"mount", "setns", "connect", "clone", "unshare", "ptrace"} <= set(known)
+    for name, number in known.items():
+        arguments = (0x12020000, 1, 1, 0, 0, 0)
+        with_listener = decision(machine, architecture, number, *arguments, listened=True)
+        without = decision(machine, architecture, number, *arguments)
+        assert with_listener == TOLD, name
+        if name in {"connect", "setrlimit", "prlimit64"}:
+            assert without == ALLOW
+        else:
+            assert name in ANSWERS
+            assert without == (ENOSYS if name in {"fsopen", "open_tree"} else EPERM), name
+
+
+@pytest.mark.parametrize(("machine", "architecture"), MACHINES)
+@pytest.mark.parametrize("listened", [False, True])
+def test_namespaces_but_those_of_users_are_only_said_to_be_new(
+    machine: str, architecture: int, listened: bool
+) -> None:
+    number = numbers(machine, architecture)["unshare"]
+    for flags in (0x00020000, 0x40000000, 0x20000000, 0x02000000, 0x80, 0x00020200):
+        assert decision(machine, architecture, number, flags, listened=listened) == PRETENDED
+    assert decision(machine, architecture, number, 0x600, listened=listened) == ALLOW  # files, directory
+    users = decision(machine, architecture, number, 0x10020000, listened=listened)
+    assert users == (TOLD if listened else EPERM)
+
+
+@pytest.mark.parametrize(("machine", "architecture"), MACHINES)
+def test_a_mount_is_never_done_and_only_how_it_would_spread_is_said_to_be(
+    machine: str, architecture: int
+) -> None:
+    number = numbers(machine, architecture)["mount"]
+    private, bind, magic = 0x44000, 0x1000, 0xC0ED0000
+    for listened, refused in ((True, TOLD), (False, EPERM)):
+        for flags, expected in ((private, PRETENDED), (bind, refused), (0, refused), (magic, refused)):
+            assert decision(machine, architecture, number, 1, 1, 1, flags, listened=listened) == expected
+
+
+@pytest.mark.parametrize(
+    ("machine", "architecture", "calls"),
+    [
+        ("x86_64", X86_64, (141, 144, 251, 314)),
+        ("x86_64", I386, (97, 156, 289, 351)),
+        ("aarch64", AARCH64, (140, 119, 30, 274)),
+    ],
+)
+def test_a_better_place_is_only_said_to_be_given_and_a_worse_one_is_really(
+    machine: str, architecture: int, calls: tuple[int, ...]
+) -> None:
+    nice, scheduler, disks, attributes = calls
+    for value, expected in ((-5, PRETENDED), (0, PRETENDED), (10, ALLOW)):
+        assert decision(machine, architecture, nice, 0, 0, value) == expected
+    for policy, expected in ((1, PRETENDED), (0x40000002, PRETENDED), (0, ALLOW), (3, ALLOW), (5, ALLOW)):
+        assert decision(machine, architecture, scheduler, 0, policy) == expected
+    for kind, expected in ((1, PRETENDED), (2, ALLOW), (3, ALLOW)):
+        assert decision(machine, architecture, disks, 1, 0, kind << 13 | 4) == expected
+    assert decision(machine, architecture, attributes, 0, 0x1000) == PRETENDED

@@ -13,7 +13,15 @@ from aptguard.policy.check_settings import check_setting
 from aptguard.policy.finding import Finding
 from aptguard.policy.model import CheckSetting, Policy
 from aptguard.policy.output_places import OutputPlaces
-from aptguard.rehearsal.model import DESTRUCTION, UNANSWERED, UNCLEAR, RehearsalResult, ScriptRun, Unknown
+from aptguard.rehearsal.model import (
+    DESTRUCTION,
+    REFUSED,
+    UNANSWERED,
+    UNCLEAR,
+    RehearsalResult,
+    ScriptRun,
+    Unknown,
+)
 from aptguard.shown import shown
 
 # GNU coreutils 9 and findutils 4.9, in the C locale and with typographic quotes.
@@ -35,7 +43,15 @@ _DEVICE = re.compile(
     re.MULTILINE,
 )
 _KERNEL = (b"/proc/", b"/sys/", b"/dev/")
-_REFUSED_KINDS = frozenset({"attempt", "refused", "read-only"})
+# What cannot be told, and why, of each kind of effect that makes the verdict unknown.
+_NOT_KNOWN = {
+    UNCLEAR: ("what follows from a call of a script", "no rehearsal can do as the machine does"),
+    REFUSED: (
+        "what follows from a call that is refused here alone",
+        "no rehearsal can do as the machine does",
+    ),
+    UNANSWERED: ("what follows from the answer to a script", "no rehearsal can answer as the machine does"),
+}
 
 
 def attempt_findings(result: RehearsalResult, policy: Policy) -> Iterator[Finding]:
@@ -51,7 +67,7 @@ def attempt_findings(result: RehearsalResult, policy: Policy) -> Iterator[Findin
         package, script = places.writer(position)
         yield _finding(setting, path, reason, package, script)
     for effect in result.effects:
-        if effect.kind in _REFUSED_KINDS:
+        if effect.kind == "attempt":
             reason = f"A script tried to do harm and was stopped by the rehearsal: {shown(effect.detail)}."
         elif effect.kind == DESTRUCTION:
             reason = f"A script {shown(effect.detail)}: no rehearsal can show what that destroys."
@@ -64,13 +80,10 @@ def attempt_findings(result: RehearsalResult, policy: Policy) -> Iterator[Findin
 def attempt_unknowns(result: RehearsalResult) -> Iterator[Unknown]:
     """Yield an unknown for each call that goes otherwise on the machine, or is answered otherwise there."""
     for effect in result.effects:
-        by = f" (by {effect.cause})" if effect.cause else ""
-        if effect.kind == UNCLEAR:
-            reason = f"a script {shown(effect.detail)}{by}, which no rehearsal can do as the machine does"
-            yield Unknown("what follows from a call of a script", reason, effect.path)
-        elif effect.kind == UNANSWERED:
-            reason = f"a script {shown(effect.detail)}{by}, which no rehearsal can answer as the machine does"
-            yield Unknown("what follows from the answer to a script", reason, effect.path)
+        if effect.kind in _NOT_KNOWN:
+            what, why = _NOT_KNOWN[effect.kind]
+            by = f" (by {effect.cause})" if effect.cause else ""
+            yield Unknown(what, f"a script {shown(effect.detail)}{by}, which {why}", effect.path)
 
 
 def _caller(cause: str | None, runs: Iterable[ScriptRun]) -> tuple[str | None, str | None]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the rehearsed scripts may not do: capabilities, privileges by exec, resource limits, system calls.
+"""What the rehearsed scripts may not do: capabilities, files outside, core dumps, system calls.
 
 Applied once, by the init process of the rehearsal, after its mounts are made and before the first script;
 every process after it inherits all of it. Nothing here is optional: what fails raises, and the rehearsal
@@ -8,10 +8,12 @@ does not run.
 
 from __future__ import annotations
 
+import os
 import resource
 
 from aptguard.rehearsal import linux
 from aptguard.rehearsal.landlock import stay_below_root
+from aptguard.rehearsal.notifications import load_filter_with_listener
 from aptguard.rehearsal.seccomp import filter_program
 
 # linux/capability.h. What dpkg and maintainer scripts need to change files and users. Not DAC_READ_SEARCH:
@@ -25,6 +27,7 @@ KEPT_CAPABILITIES = frozenset(
         5,  # KILL
         6,  # SETGID
         7,  # SETUID
+        8,  # SETPCAP, with which a process gives up others for good (setpriv --bounding-set, capsh --drop)
         9,  # LINUX_IMMUTABLE
         18,  # SYS_CHROOT
         31,  # SETFCAP
@@ -32,21 +35,27 @@ KEPT_CAPABILITIES = frozenset(
 )
 
 
-def confine() -> tuple[str, ...]:
+def confine() -> tuple[int | None, list[str]]:
     """Confine this process and all that it will start; OSError or ValueError when any part is refused.
 
-    Returns a sentence for each wall that this kernel has not got.
+    Returns the descriptor on which calls are handed on (see notifications.py), if there is one, and a
+    sentence for each wall that this kernel has not got.
+
+    Not no_new_privs: ``su USER -c 'sudo rm'`` has to do here what it does on the machine. A set-uid program
+    makes a user no more than the root of the rehearsal, whose capabilities are bounded.
     """
-    program = filter_program(linux.platform_machine())
-    missing = [_without_core_dumps()]
-    _drop_capabilities()
-    linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
-    missing.append(stay_below_root())
+    machine, ipv6 = linux.platform_machine(), os.path.exists("/proc/net/if_inet6")
+    program = filter_program(machine, ipv6)
+    missing = [_without_core_dumps(), stay_below_root()]
     # A process that is not dumpable shows its /proc directory to no one without CAP_SYS_PTRACE. exec undoes
     # it for the scripts; the init process keeps it.
     linux.prctl(linux.PR_SET_DUMPABLE, 0)
-    linux.install_seccomp_filter(program)
-    return tuple(sentence for sentence in missing if sentence)
+    # Without no_new_privs only who has CAP_SYS_ADMIN may load a filter (seccomp(2)).
+    listener, why_not = load_filter_with_listener(machine, ipv6)
+    if listener is None:
+        linux.install_seccomp_filter(program)
+    _drop_capabilities()
+    return listener, [sentence for sentence in (*missing, why_not) if sentence]
 
 
 def _drop_capabilities() -> None:

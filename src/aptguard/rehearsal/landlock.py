@@ -26,7 +26,7 @@ _LOG_SAME_EXEC_OFF = 1
 def stay_below_root() -> str | None:
     """Restrict this process and its children to files below ``/``; return why not, or None when done.
 
-    Needs no_new_privs. Raises OSError when the kernel has Landlock and refuses.
+    Needs no_new_privs or CAP_SYS_ADMIN. Raises OSError when the kernel has Landlock and refuses.
     """
     try:
         version = _call(_CREATE_RULESET, None, 0, _CREATE_RULESET_VERSION)

@@ -15,6 +15,8 @@ from aptguard.changes.model import Cause, Change
 DESTRUCTION = "destruction"
 UNCLEAR = "unclear"
 UNANSWERED = "unanswered"
+# A call that is refused in a rehearsal and not on the machine: what would follow cannot be told.
+REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)

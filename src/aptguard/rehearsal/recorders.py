@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from aptguard.rehearsal import linux
 from aptguard.rehearsal.devices import PRIVATE
-from aptguard.rehearsal.model import DESTRUCTION, UNANSWERED, UNCLEAR, Effect
+from aptguard.rehearsal.model import DESTRUCTION, REFUSED, UNANSWERED, UNCLEAR, Effect
 from aptguard.rehearsal.service_stand_ins import (
     UNANSWERED_CALL,
     UNCLEAR_CALL,
@@ -94,6 +94,10 @@ _PROGRAMS: dict[bytes, tuple[str, bytes]] = {
     **dict.fromkeys((b"mknod", *STORAGE_PROGRAMS), ("device", _RUN)),
     b"dd": ("device", _DD),
     **{name: ("mount", _RUN if name in (b"mount", b"swapon") else _UMOUNT) for name in MOUNT_PROGRAMS},
+    # They run another command, and cannot here: in namespaces of a process that is not there, by a service
+    # that does not answer, or with a capability that nobody has.
+    **dict.fromkeys((b"nsenter", b"choom", b"pkexec", b"run0", b"systemd-inhibit"), (REFUSED, _RUN)),
+    b"systemd-cat": (REFUSED, _RUN),
 }
 _POLICY = b"/usr/sbin/policy-rc.d"
 _DENY = b"#!/bin/sh\nexit 101\n"
@@ -272,6 +276,10 @@ def _only_asks(name: bytes, arguments: list[bytes], words: list[bytes]) -> bool:
             return bool({b"p", b"--help", b"--version"} & set(arguments))
         case b"udevadm":
             return words[:1] == [b"info"] or not words
+        case b"choom":
+            return not any(word.startswith((b"-n", b"--adjust")) for word in arguments)
+        case b"nsenter" | b"pkexec" | b"run0" | b"systemd-cat" | b"systemd-inhibit" | b"systemd-run":
+            return not words or os.path.basename(words[-1]) == b"true" or b"--list" in arguments
         case b"start-stop-daemon":
             return b"--status" in arguments or b"-T" in arguments
         case b"service" | b"invoke-rc.d":

@@ -23,7 +23,6 @@ from aptguard.rehearsal import linux
 from aptguard.rehearsal.bounds import processes_exhausted
 from aptguard.rehearsal.channel import receive, send
 from aptguard.rehearsal.confinement import confine
-from aptguard.rehearsal.connections import listen_for_connections
 from aptguard.rehearsal.model import Limits, RehearsalRequest, Step, Unknown
 from aptguard.rehearsal.pending_triggers import with_waiting
 from aptguard.rehearsal.questions import place_question_recorder
@@ -142,14 +141,13 @@ def _prepare(
         notes=[*tree.notes, *filter(None, [loopback_is_off])],
     )
     _close_all_but(control.fileno(), output, status)
-    missing = confine()
-    listener, why_not = listen_for_connections()
+    listener, missing = confine()
     # From here on a script may have changed the file that an import would read.
     sys.meta_path.clear()
     heard = () if listener is None else (listener,)
-    send(control, "ready", heard, notes=[*missing, *filter(None, [why_not])])
+    send(control, "ready", heard, notes=missing)
     for fd in heard:
-        os.close(fd)  # with it a script could let through, or hold, whatever another one connects to
+        os.close(fd)  # with it a script could let through, or hold, whatever calls another one makes
     return (*placed, *listening)
 
 

@@ -3,7 +3,14 @@
 
 Everything is allowed but a list: an allow-list would stop honest scripts at the first new call of a new C
 library. What is refused has no part in what a maintainer script does to files. An architecture that is not
-in the table runs no call at all. Sources: seccomp(2), linux/filter.h, linux/seccomp.h, linux/audit.h.
+in the table runs no call at all.
+
+A call that fails here and not on the machine can hide what a script does there: ``unshare -m rm -rf /srv ||
+true``. So a refusal is one of three. What changes nothing that could be seen later is answered as done, and
+the script goes on as on the machine. What other calls would meet (namespaces, mounts, tracers) is handed to
+the supervisor, which refuses it and tells of it (refused_calls.py). What ordinary programs try and do without
+(keys, counters, memory of others) is refused without a word. Sources: seccomp(2), seccomp_unotify(2),
+linux/filter.h, linux/seccomp.h, linux/audit.h.
 """
 
 from __future__ import annotations
@@ -11,51 +18,28 @@ from __future__ import annotations
 import struct
 from functools import cache
 
+Numbers = tuple[int | None, int | None, int | None]
+
 # Numbers on x86_64, i386 and aarch64, from the kernel's asm/unistd.h; None: not there.
-_REFUSED: dict[str, tuple[int | None, int | None, int | None]] = {
+_REFUSED: dict[str, Numbers] = {
     # The kernel's keyrings belong to no namespace.
     "add_key": (248, 286, 217),
     "keyctl": (250, 288, 219),
     "request_key": (249, 287, 218),
-    # Mounts and namespaces: what is covered must stay covered.
-    "fsconfig": (431, 431, 431),
-    "fsmount": (432, 432, 432),
-    "fsopen": (430, 430, 430),
-    "fspick": (433, 433, 433),
-    "mount": (165, 21, 40),
-    "mount_setattr": (442, 442, 442),
-    "move_mount": (429, 429, 429),
-    "open_tree": (428, 428, 428),
-    "open_tree_attr": (467, 467, 467),
-    "pivot_root": (155, 217, 41),
-    "setns": (308, 346, 268),
-    "umount": (None, 22, None),
-    "umount2": (166, 52, 39),
-    "unshare": (272, 310, 97),
     # Memory and descriptors of other processes.
     "kcmp": (312, 349, 272),
     "pidfd_getfd": (438, 438, 438),
     "process_madvise": (440, 440, 440),
     "process_vm_readv": (310, 347, 270),
     "process_vm_writev": (311, 348, 271),
-    "ptrace": (101, 26, 117),
     # The kernel of the whole machine.
-    "acct": (163, 51, 89),
     "bpf": (321, 357, 280),
-    "delete_module": (176, 129, 106),
-    "finit_module": (313, 350, 273),
-    "init_module": (175, 128, 105),
     "ioperm": (173, 101, None),
     "iopl": (172, 110, None),
-    "kexec_file_load": (320, None, 294),
-    "kexec_load": (246, 283, 104),
     "lookup_dcookie": (212, 253, 18),
     "perf_event_open": (298, 336, 241),
     "quotactl": (179, 131, 60),
     "quotactl_fd": (443, 443, 443),
-    "reboot": (169, 88, 142),
-    "swapoff": (168, 115, 225),
-    "swapon": (167, 87, 224),
     "syslog": (103, 103, 116),
     "userfaultfd": (323, 374, 282),
     "vhangup": (153, 111, 58),
@@ -63,60 +47,133 @@ _REFUSED: dict[str, tuple[int | None, int | None, int | None]] = {
     "fanotify_init": (300, 338, 262),
     "fanotify_mark": (301, 339, 263),
     "open_by_handle_at": (304, 342, 265),
-    # The clock of the machine.
+    # They also read the clock of the machine, so that success would have to show it.
     "adjtimex": (159, 124, 171),
     "clock_adjtime": (305, 343, 266),
     "clock_adjtime64": (None, 405, None),
-    "clock_settime": (227, 264, 112),
-    "clock_settime64": (None, 404, None),
-    "settimeofday": (164, 79, 170),
-    "stime": (None, 25, None),
     # Placement of other processes' memory.
     "migrate_pages": (256, 294, 238),
     "move_pages": (279, 317, 239),
 }
+# Refused, and told by the supervisor.
+_TOLD: dict[str, Numbers] = {
+    # Mounts and namespaces: what is covered must stay covered.
+    "pivot_root": (155, 217, 41),
+    "setns": (308, 346, 268),
+    "umount": (None, 22, None),
+    "umount2": (166, 52, 39),
+    "ptrace": (101, 26, 117),
+    # The kernel of the whole machine.
+    "delete_module": (176, 129, 106),
+    "finit_module": (313, 350, 273),
+    "init_module": (175, 128, 105),
+    "kexec_file_load": (320, None, 294),
+    "kexec_load": (246, 283, 104),
+    "reboot": (169, 88, 142),
+}
+# Nothing is done, and the caller is told that it was: nothing of it could be seen in a file.
+_PRETENDED: dict[str, Numbers] = {
+    "acct": (163, 51, 89),
+    "swapoff": (168, 115, 225),
+    "swapon": (167, 87, 224),
+    "clock_settime": (227, 264, 112),
+    "clock_settime64": (None, 404, None),
+    "settimeofday": (164, 79, 170),
+    "stime": (None, 25, None),
+    # Which class and priority are in memory where no filter can look.
+    "sched_setattr": (314, 351, 274),
+    "sched_setparam": (142, 154, 118),
+}
 # Refused as "not implemented", for which callers have another way. clone3 hides its flags behind a pointer
-# that a filter cannot read; the C library then calls clone.
-_NOT_IMPLEMENTED: dict[str, tuple[int | None, int | None, int | None]] = {
+# that a filter cannot read; the C library then calls clone. libmount then calls mount.
+_NOT_IMPLEMENTED: dict[str, Numbers] = {
     "clone3": (435, 435, 435),
     "io_uring_setup": (425, 425, 425),
     "io_uring_enter": (426, 426, 426),
     "io_uring_register": (427, 427, 427),
+    "fsconfig": (431, 431, 431),
+    "fsmount": (432, 432, 432),
+    "fspick": (433, 433, 433),
+    "mount_setattr": (442, 442, 442),
+    "move_mount": (429, 429, 429),
+    "open_tree_attr": (467, 467, 467),
 }
+# The same, but told in case that there is no other way.
+_TOLD_AS_NOT_IMPLEMENTED: dict[str, Numbers] = {"fsopen": (430, 430, 430), "open_tree": (428, 428, 428)}
+_MOUNT = (165, 21, 40)
+_UNSHARE = (272, 310, 97)
+_CONNECT = (42, 362, 203)
 _CLONE = (56, 120, 220)
 _SOCKET = (41, 359, 198)
+_SOCKETPAIR = (53, 360, 199)
+_SETSOCKOPT = (54, 366, 208)
 _SOCKETCALL = (None, 102, None)
 _IOCTL = (16, 54, 29)
 _SETRLIMIT = (160, 75, 164)
 _PRLIMIT64 = (302, 340, 261)
+_SETPRIORITY = (141, 97, 140)
+_NICE = (None, 34, None)
+_SCHED_SETSCHEDULER = (144, 156, 119)
+_IOPRIO_SET = (251, 289, 30)
 
 _COLUMNS = {"x86_64": ("x86_64", "i386"), "aarch64": ("aarch64",)}
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "i386": 0x40000003, "aarch64": 0xC00000B7}
 _COLUMN = {"x86_64": 0, "i386": 1, "aarch64": 2}
 
 _NEW_NAMESPACES = 0x7E020000  # all CLONE_NEW flags that clone(2) takes
-# TIOCSTI, TIOCLINUX push input; TIOCSETD loads the module of a line discipline (asm/ioctls.h).
-_TERMINAL_REQUESTS = (0x5412, 0x541C, 0x5423)
-_FAMILIES = (0, 1)  # AF_UNSPEC UNIX: like those below bound to the network namespace
-# A protocol that the kernel does not know makes it load a module, on the machine. By family (sys/socket.h):
-# INET, INET6: any, ICMP, TCP, UDP, ICMPv6, raw. NETLINK: route, SELinux, uevents; others also load
-# modules, for a name in a message, and do nothing without CAP_NET_ADMIN.
-_PROTOCOLS = {2: (0, 1, 6, 17, 255), 10: (0, 6, 17, 58, 255), 16: (0, 7, 15)}
+_NEW_MOUNTS, _NEW_USERS, _NEW_TIME = 0x00020000, 0x10000000, 0x80  # CLONE_NEWNS, NEWUSER, NEWTIME
+# linux/mount.h: MS_UNBINDABLE, PRIVATE, SLAVE, SHARED; and a mark that has the same bits.
+_PROPAGATION, _MAGIC, _MAGIC_MASK = 0x1E0000, 0xC0ED0000, 0xFFFF0000
+# linux/sched.h, linux/ioprio.h
+_REAL_TIME_CLASSES, _RESET_ON_FORK = (1, 2), 0x40000000
+_IO_CLASS, _IO_REAL_TIME = 0xE000, 0x2000
+_NEGATIVE = 0x80000000
+# Whatever makes the kernel look for a module runs modprobe as root of the machine, outside of everything here
+# (request_module() in the kernel's kernel/module/kmod.c). Where the kernel asks for a capability first, none
+# of ours will do; what it does for anybody is refused. What no filter can see: docs/threat-model.md.
+_REQUESTS = (
+    # TIOCSTI, TIOCLINUX push input; TIOCSETD loads a line discipline (asm/ioctls.h).
+    *(0x5412, 0x541C, 0x5423),
+    # On any socket (sock_ioctl() in net/socket.c, linux/sockios.h): SIOCGIFBR, SIOCSIFBR, SIOCBRADDBR and
+    # SIOCBRDELBR load bridge; SIOCGIFVLAN, SIOCSIFVLAN load 8021q; SIOCADDDLCI, SIOCDELDLCI load dlci.
+    *(0x8940, 0x8941, 0x89A0, 0x89A1, 0x8982, 0x8983, 0x8980, 0x8981),
+)
+# A family, a type or a protocol that the kernel does not know makes it look for a module (inet_create() in
+# net/ipv4/af_inet.c). By family and type (sys/socket.h): INET and INET6, as a stream: any, TCP; as datagrams:
+# any, UDP, ICMP or ICMPv6. Raw ones need CAP_NET_RAW.
+_STREAM, _DATAGRAM, _RAW = 1, 2, 3
+_TYPE_MASK = 0xF  # the rest are SOCK_NONBLOCK and SOCK_CLOEXEC
+_INET, _INET6 = 2, 10
+_PROTOCOLS = {
+    _INET: {_STREAM: (0, 6), _DATAGRAM: (0, 17, 1)},
+    _INET6: {_STREAM: (0, 6), _DATAGRAM: (0, 17, 58)},
+}
+# Route and uevents, bound to the network namespace. Others load modules, also for a name in a message, and do
+# nothing without CAP_NET_ADMIN; the one of SELinux, a module too, is of no use where no selinuxfs is mounted.
+_NETLINK, _NETLINK_PROTOCOLS = 16, (0, 15)
+_UNIX = 1
+# setsockopt(2) of a TCP socket, linux/tcp.h: TCP_MD5SIG, TCP_MD5SIG_EXT, TCP_AO_ADD_KEY load a hash function.
+_TCP, _KEYS_OF_CONNECTIONS = 6, (14, 32, 38)
 _RLIMIT_CORE = 4
 _X32 = 0x40000000
 
-_NO_ERROR, _EPERM, _ENOSYS, _EPROTONOSUPPORT, _EAFNOSUPPORT = 0, 1, 38, 93, 97
-_ALLOW, _ERRNO, _KILL_PROCESS = 0x7FFF0000, 0x00050000, 0x80000000
-# linux/bpf_common.h: BPF_LD|BPF_W|BPF_ABS, BPF_JMP|{JEQ,JGE,JSET}|BPF_K, BPF_RET|BPF_K
-_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_NO_ERROR, _EPERM, _ENOSYS, _ENOPROTOOPT, _EPROTONOSUPPORT = 0, 1, 38, 92, 93
+_ESOCKTNOSUPPORT, _EOPNOTSUPP, _EAFNOSUPPORT = 94, 95, 97
+_ALLOW, _ERRNO, _KILL_PROCESS, _USER_NOTIF = 0x7FFF0000, 0x00050000, 0x80000000, 0x7FC00000
+# linux/bpf_common.h: BPF_LD|BPF_W|BPF_ABS, BPF_JMP|{JEQ,JGE,JSET}|BPF_K, BPF_RET|BPF_K, BPF_ALU|BPF_AND|BPF_K
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN, _AND = 0x20, 0x15, 0x35, 0x45, 0x06, 0x54
 _NUMBER, _ARCHITECTURE = 0, 4  # offsets in struct seccomp_data
 
 Instruction = tuple[int, int, int, int]
 
 
 @cache
-def filter_program(machine: str) -> bytes:
+def filter_program(machine: str, ipv6: bool = True, listened: bool = False) -> bytes:
     """Return the BPF program for ``machine`` (uname's name), 8 bytes an instruction, little endian.
+
+    Without ``ipv6`` the kernel has no such sockets, so that asking for one would make it look for a module.
+    ``listened``: somebody answers the calls of reported_calls; otherwise these are refused here, but for
+    those that the kernel may decide upon.
 
     Raises ValueError for a machine whose system call numbers are not known here.
     """
@@ -125,7 +182,7 @@ def filter_program(machine: str) -> bytes:
         raise ValueError(f"there is no table of system calls for {machine}, so nothing can be confined on it")
     program: list[Instruction] = [(_LOAD, 0, 0, _ARCHITECTURE)]
     for architecture in architectures:
-        section = _section(architecture)
+        section = _section(architecture, ipv6, listened)
         # Conditional jumps reach 255 instructions, a plain jump any: hence the pair.
         program.append((_EQUAL, 1, 0, _AUDIT_ARCH[architecture]))
         program.append((0x05, 0, 0, len(section)))
@@ -134,61 +191,145 @@ def filter_program(machine: str) -> bytes:
     return b"".join(struct.pack("<HBBI", *instruction) for instruction in program)
 
 
-def _section(architecture: str) -> list[Instruction]:
+def reported_calls(machine: str) -> dict[tuple[int, int], str]:
+    """Return the names of the calls that a listened filter hands on, by audit architecture and number."""
+    tables = {**_TOLD, **_TOLD_AS_NOT_IMPLEMENTED, "mount": _MOUNT, "unshare": _UNSHARE, "clone": _CLONE}
+    tables |= {"connect": _CONNECT, "setrlimit": _SETRLIMIT, "prlimit64": _PRLIMIT64}
+    return {
+        (_AUDIT_ARCH[architecture], number): name
+        for architecture in _COLUMNS.get(machine, ())
+        for name, numbers in tables.items()
+        if (number := numbers[_COLUMN[architecture]]) is not None
+    }
+
+
+def _section(architecture: str, ipv6: bool, listened: bool) -> list[Instruction]:
     """Return the part for one architecture; it never runs past its own end."""
     column = _COLUMN[architecture]
+
+    def told(error: int) -> Instruction:
+        return (_RETURN, 0, 0, _USER_NOTIF) if listened else _refuse(error)
+
+    # What is only looked at: the kernel does it, or refuses it by itself.
+    seen = (_RETURN, 0, 0, _USER_NOTIF if listened else _ALLOW)
     section: list[Instruction] = [(_LOAD, 0, 0, _NUMBER)]
     if architecture == "x86_64":
         section += _when(_AT_LEAST, _X32, [_refuse(_ENOSYS)])
-    for table, error in ((_REFUSED, _EPERM), (_NOT_IMPLEMENTED, _ENOSYS)):
+    for table, answer in (
+        (_REFUSED, _refuse(_EPERM)),
+        (_TOLD, told(_EPERM)),
+        (_PRETENDED, _refuse(_NO_ERROR)),
+        (_NOT_IMPLEMENTED, _refuse(_ENOSYS)),
+        (_TOLD_AS_NOT_IMPLEMENTED, told(_ENOSYS)),
+        ({"connect": _CONNECT}, seen),
+    ):
         for numbers in table.values():
-            number = numbers[column]
-            if number is not None:
-                section += _when(_EQUAL, number, [_refuse(error)])
-    section += _when_call(
-        _CLONE[column], [_argument(0), *_when(_ANY_BIT, _NEW_NAMESPACES, [_refuse(_EPERM)])]
-    )
-    terminal = [_argument(1)]
-    for request in _TERMINAL_REQUESTS:
-        terminal += _when(_EQUAL, request, [_refuse(_EPERM)])
-    section += _when_call(_IOCTL[column], terminal)
-    section += _when_call(_SOCKET[column], _socket())
+            section += _when_call(numbers[column], [answer], loads=False)
+    section += _when_call(_MOUNT[column], _mount(told(_EPERM)))
+    section += _when_call(_UNSHARE[column], _unshare(told(_EPERM)))
+    mounts = _when(_ANY_BIT, _NEW_MOUNTS, [told(_EPERM)])
+    others = _when(_ANY_BIT, _NEW_NAMESPACES, [_refuse(_EPERM)])
+    section += _when_call(_CLONE[column], [_argument(0), *mounts, *others])
+    requests = [_argument(1)]
+    for request in _REQUESTS:
+        requests += _when(_EQUAL, request, [_refuse(_EPERM)])
+    section += _when_call(_IOCTL[column], requests)
+    section += _when_call(_SOCKET[column], _socket(ipv6))
+    section += _when_call(_SOCKETPAIR[column], [_argument(0), *_only((_UNIX,), _EOPNOTSUPP)])
+    section += _when_call(_SETSOCKOPT[column], [_argument(1), *_when(_EQUAL, _TCP, _option_of_tcp())])
     # The limit of core dumps stays what it is; scripts that set it are told that it was done.
     keep = _when(_EQUAL, _RLIMIT_CORE, [_refuse(_NO_ERROR)])
-    section += _when_call(_SETRLIMIT[column], [_argument(0), *keep])
-    section += _when_call(_PRLIMIT64[column], [_argument(1), *_when(_EQUAL, _RLIMIT_CORE, _if_new_limit())])
-    # socketcall(2) hides the family behind a pointer; 1 is SYS_SOCKET.
-    section += _when_call(_SOCKETCALL[column], [_argument(0), *_when(_EQUAL, 1, [_refuse(_EAFNOSUPPORT)])])
+    section += _when_call(_SETRLIMIT[column], [_argument(0), *keep, seen])
+    kept = _when(_EQUAL, _RLIMIT_CORE, [*_if_new_limit(_refuse(_NO_ERROR)), (_RETURN, 0, 0, _ALLOW)])
+    section += _when_call(_PRLIMIT64[column], [_argument(1), *kept, *_if_new_limit(seen)])
+    for call, part in _priorities().items():
+        section += _when_call(call[column], part)
+    # socketcall(2) hides what matters behind a pointer: SYS_SOCKET, SYS_SOCKETPAIR, SYS_SETSOCKOPT.
+    hidden = [_argument(0)]
+    for subcall, error in ((1, _EAFNOSUPPORT), (8, _EOPNOTSUPP), (14, _ENOPROTOOPT)):
+        hidden += _when(_EQUAL, subcall, [_refuse(error)])
+    section += _when_call(_SOCKETCALL[column], hidden)
     section.append((_RETURN, 0, 0, _ALLOW))
     return section
 
 
-def _socket() -> list[Instruction]:
-    part = [_argument(0)]
-    for family, protocols in _PROTOCOLS.items():
-        known = [_argument(2)]
-        for protocol in protocols:
-            known += _when(_EQUAL, protocol, [(_RETURN, 0, 0, _ALLOW)])
-        part += _when(_EQUAL, family, [*known, _refuse(_EPROTONOSUPPORT)])
-    for family in _FAMILIES:
-        part += _when(_EQUAL, family, [(_RETURN, 0, 0, _ALLOW)])
+def _mount(told: Instruction) -> list[Instruction]:
+    """Tell of a mount; how later ones would spread is answered as done: there will be none."""
+    magic = [_argument(3), (_AND, 0, 0, _MAGIC_MASK), *_when(_EQUAL, _MAGIC, [told])]
+    return [*magic, _argument(3), *_when(_ANY_BIT, _PROPAGATION, [_refuse(_NO_ERROR)]), told]
+
+
+def _unshare(told: Instruction) -> list[Instruction]:
+    """Pretend that there are new namespaces: what is done in the old ones is seen, and is no less.
+
+    A user namespace is not pretended, for its caller goes on to write maps of users, which must fail.
+    """
+    users = _when(_ANY_BIT, _NEW_USERS, [told])
+    return [_argument(0), *users, *_when(_ANY_BIT, _NEW_NAMESPACES | _NEW_TIME, [_refuse(_NO_ERROR)])]
+
+
+def _priorities() -> dict[Numbers, list[Instruction]]:
+    """Return the calls that may ask for a better place before the processors and disks of the machine.
+
+    Then nothing is done, and the caller goes on as if it were: ``ionice -c 1 rm`` must delete what it will.
+    """
+    pretend = [_refuse(_NO_ERROR)]
+    # A nice value of 0 is better than what apt may have been started with.
+    better = [*_when(_ANY_BIT, _NEGATIVE, pretend), *_when(_EQUAL, 0, pretend)]
+    real_time = [_argument(1), (_AND, 0, 0, ~_RESET_ON_FORK & 0xFFFFFFFF)]
+    for policy in _REAL_TIME_CLASSES:
+        real_time += _when(_EQUAL, policy, pretend)
+    return {
+        _SETPRIORITY: [_argument(2), *better],
+        _NICE: [_argument(0), *_when(_ANY_BIT, _NEGATIVE, pretend)],
+        _SCHED_SETSCHEDULER: real_time,
+        _IOPRIO_SET: [_argument(2), (_AND, 0, 0, _IO_CLASS), *_when(_EQUAL, _IO_REAL_TIME, pretend)],
+    }
+
+
+def _socket(ipv6: bool) -> list[Instruction]:
+    part = [_argument(0), *_when(_EQUAL, _UNIX, [(_RETURN, 0, 0, _ALLOW)])]
+    part += _when(_EQUAL, _NETLINK, [_argument(2), *_only(_NETLINK_PROTOCOLS, _EPROTONOSUPPORT)])
+    for family, types in _PROTOCOLS.items():
+        if family == _INET6 and not ipv6:
+            continue
+        known = [_argument(1), (_AND, 0, 0, _TYPE_MASK)]
+        for kind, protocols in types.items():
+            known += _when(_EQUAL, kind, [_argument(2), *_only(protocols, _EPROTONOSUPPORT)])
+        known += _when(_EQUAL, _RAW, [_refuse(_EPERM)])
+        part += _when(_EQUAL, family, [*known, _refuse(_ESOCKTNOSUPPORT)])
     return [*part, _refuse(_EAFNOSUPPORT)]
 
 
-def _if_new_limit() -> list[Instruction]:
-    """Pretend success when prlimit(2) brings a new limit: one half of that pointer is not 0."""
-    part = []
-    for half in (0, 4):
-        load = (_LOAD, 0, 0, 16 + 8 * 2 + half)
-        part += [load, (_EQUAL, 1, 0, 0), _refuse(_NO_ERROR)]
+def _option_of_tcp() -> list[Instruction]:
+    part = [_argument(2)]
+    for option in _KEYS_OF_CONNECTIONS:
+        part += _when(_EQUAL, option, [_refuse(_ENOPROTOOPT)])
     return part
 
 
-def _when_call(number: int | None, part: list[Instruction]) -> list[Instruction]:
+def _only(values: tuple[int, ...], error: int) -> list[Instruction]:
+    """Allow the call when what was loaded is one of ``values``, else refuse it; nothing follows."""
+    part: list[Instruction] = []
+    for value in values:
+        part += _when(_EQUAL, value, [(_RETURN, 0, 0, _ALLOW)])
+    return [*part, _refuse(error)]
+
+
+def _if_new_limit(answer: Instruction) -> list[Instruction]:
+    """Give the answer when prlimit(2) brings a new limit: one half of that pointer is not 0."""
+    part = []
+    for half in (0, 4):
+        load = (_LOAD, 0, 0, 16 + 8 * 2 + half)
+        part += [load, (_EQUAL, 1, 0, 0), answer]
+    return part
+
+
+def _when_call(number: int | None, part: list[Instruction], *, loads: bool = True) -> list[Instruction]:
     if number is None:
         return []
-    # The part has loaded an argument; what follows it tests the call's number again.
-    return _when(_EQUAL, number, [*part, (_LOAD, 0, 0, _NUMBER)])
+    # A part that has loaded an argument may be followed by a test of the call's number.
+    return _when(_EQUAL, number, [*part, (_LOAD, 0, 0, _NUMBER)] if loads else part)
 
 
 def _when(test: int, value: int, part: list[Instruction]) -> list[Instruction]:

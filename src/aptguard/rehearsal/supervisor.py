@@ -23,7 +23,6 @@ from aptguard.rehearsal import harvest, linux, overlay
 from aptguard.rehearsal.answering import silent_mounts
 from aptguard.rehearsal.bounds import Every, for_machine, memory_exhausted, read_memory, room_exhausted
 from aptguard.rehearsal.channel import channel, mount_in, path_in, receive, send
-from aptguard.rehearsal.connections import Connections
 from aptguard.rehearsal.failure import describe_failure
 from aptguard.rehearsal.meanwhile import changed_meanwhile, moment
 from aptguard.rehearsal.model import (
@@ -35,6 +34,7 @@ from aptguard.rehearsal.model import (
     StepResult,
     Unknown,
 )
+from aptguard.rehearsal.notifications import Notifications
 from aptguard.rehearsal.observer import NoObserver, ObservedLayer, Observer
 from aptguard.rehearsal.tripwire import Tripwires
 from aptguard.rehearsal.unit_states import UnitStates
@@ -62,7 +62,7 @@ class Supervisor:
     ) -> None:
         self._memory = read_memory()
         self._room = UpperRoom(request.limits)
-        self._connections = Connections()
+        self._notifications = Notifications()
         self._units = UnitStates()
         self._request = replace(request, limits=for_machine(request.limits, self._memory))
         self._room_look, self._memory_look = Every(_TICK_SECONDS), Every(_MEMORY_SECONDS)
@@ -109,7 +109,7 @@ class Supervisor:
         try:
             # Loaded while the init process builds its tree: it runs on another processor.
             self._observer = self._make_observer(self._request)
-            self._connections.script_of = self._observer.script_of
+            self._notifications.script_of = self._observer.script_of
             self._watch()
             return self._result()
         finally:
@@ -165,7 +165,7 @@ class Supervisor:
     def _poll(self, seconds: float) -> bool:
         """Take in what has come; return False when the init process is gone."""
         poller = select.poll()
-        observed = (*self._observer.filenos(), *self._connections.filenos(), *self._units.filenos())
+        observed = (*self._observer.filenos(), *self._notifications.filenos(), *self._units.filenos())
         pipes = self._output_pipe, self._status_pipe, self._tripwires.pipe
         for fd in (self._control.fileno(), *pipes, *observed):
             if fd >= 0:
@@ -184,8 +184,8 @@ class Supervisor:
                 self._tripwires.take()
             elif fd == self._caller:
                 raise CallerGone("the caller went away")
-            elif fd in self._connections.filenos():
-                self._connections.ready()
+            elif fd in self._notifications.filenos():
+                self._notifications.ready()
             elif fd in self._units.filenos():
                 self._units.ready(fd)
             else:
@@ -231,7 +231,7 @@ class Supervisor:
             case "ready":
                 self._notes += message["notes"]
                 for listener in descriptors:
-                    self._connections.listen(listener)
+                    self._notifications.listen(listener)
                 self._observer.attach(self._scene.workspace, self._scene.merged, tuple(self._scene.layers))
                 self._timing["set-up"] = time.monotonic() - self._started
                 with contextlib.suppress(ConnectionError):  # it was told to stop before, and has ended
@@ -359,7 +359,7 @@ class Supervisor:
             complete=ended,
             collected=collected,
             unknowns=tuple(self._unknowns),
-            effects=(*effects, *self._connections.effects, *self._attempts),
+            effects=(*effects, *self._notifications.effects, *self._attempts),
             notes=(*self._notes, *self._observer.notes),
             output=bytes(self._output[-self._request.limits.output_bytes :]),
             timing=self._timing,
@@ -389,7 +389,7 @@ class Supervisor:
 
     def _end(self) -> None:
         self._observer.close()
-        self._connections.close()
+        self._notifications.close()
         self._units.close()
         self._control.close()
         self._kill()
