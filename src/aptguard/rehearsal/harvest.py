@@ -12,15 +12,19 @@ import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from aptguard.changes.compare import Attributes, metadata_kinds
 from aptguard.changes.model import Cause, Change, FileType, Kind, Node
 from aptguard.changes.summary import tree_order
+from aptguard.changes.syscalls import inode_attributes
 from aptguard.rehearsal import linux
+from aptguard.rehearsal.hollow_files import HollowFiles
 from aptguard.rehearsal.model import DESTRUCTION, Effect, Question, Unknown
 from aptguard.rehearsal.mount_plan import reachable_names
 from aptguard.rehearsal.mountinfo import Mount, is_below
 from aptguard.rehearsal.observer import ObservedLayer, Observer
 from aptguard.rehearsal.questions import questions_path, read_questions
 from aptguard.rehearsal.recorders import calls_path, read_calls
+from aptguard.rehearsal.small_copy import xattr_names
 from aptguard.rehearsal.storage_places import StoragePlaces
 from aptguard.shown import shown
 
@@ -32,6 +36,22 @@ _STAND_IN_KINDS = frozenset({Kind.CONTENT, Kind.XATTRS, Kind.CAPABILITY, Kind.AC
 
 
 @dataclass(slots=True)
+class FileCopy:
+    """A file that is a mount point: descriptors of its copy and of its original.
+
+    Its attributes are compared with those that the copy had at first: it may not hold all of the original's.
+    """
+
+    point: bytes
+    copy: int
+    original: int
+    before: Attributes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.before = attributes_of(self.copy)
+
+
+@dataclass(slots=True)
 class Scene:
     """The descriptors and facts that the init process sent."""
 
@@ -40,7 +60,8 @@ class Scene:
     namespace: int = -1  # keeps the mounts when the last process in them has ended
     shared_memory: int = -1
     layers: list[ObservedLayer] = field(default_factory=list)
-    files: list[tuple[bytes, int, int]] = field(default_factory=list)  # mount point, copy, original
+    files: list[FileCopy] = field(default_factory=list)
+    hollow: HollowFiles = field(default_factory=HollowFiles)
     mounts: list[Mount] = field(default_factory=list)
     untouched: frozenset[bytes] = frozenset()
     altered: frozenset[bytes] = frozenset()
@@ -54,7 +75,7 @@ def harvest_changes(
     """Return the changes, whether they are all of them, and what could not be read."""
     from aptguard.changes.upper import Layer, read_changes
 
-    unknowns: list[Unknown] = []
+    unknowns: list[Unknown] = [*scene.hollow.take()]
     changes: list[Change] = []
     truncated = False
     for group in _groups(scene):
@@ -64,7 +85,9 @@ def harvest_changes(
         )
         truncated |= found.truncated
         unknowns += [Unknown("a part of the changes", str(problem)) for problem in found.problems]
-        for change in found.changes:
+        written, unread = scene.hollow.judged(group, found.changes)
+        unknowns += unread
+        for change in written:
             changes += _named(change, group[0].mount_point if len(group) == 1 else None, scene, observer)
     for change in _file_changes(scene):
         changes += _named(change, change.path, scene, observer)
@@ -145,19 +168,22 @@ def _without_our_part(change: Change, scene: Scene) -> Change | None:
 
 def _file_changes(scene: Scene) -> Iterable[Change]:
     """Yield a change for each file mount point whose copy differs from the original."""
-    for point, copy, original in scene.files:
-        before, after = os.fstat(original), os.fstat(copy)
-        kinds = set()
-        if before.st_size != after.st_size or _content(copy) != _content(original):
+    for file in scene.files:
+        before, after = os.fstat(file.original), attributes_of(file.copy)
+        kinds = metadata_kinds(file.before, after)
+        if before.st_size != after.stat.st_size or _content(file.copy) != _content(file.original):
             kinds.add(Kind.CONTENT)
-        if before.st_mode != after.st_mode:
-            kinds.add(Kind.MODE)
-        if before.st_uid != after.st_uid:
-            kinds.add(Kind.OWNER)
-        if before.st_gid != after.st_gid:
-            kinds.add(Kind.GROUP)
         if kinds:
-            yield Change(point, frozenset(kinds), _node(before), _node(after))
+            yield Change(file.point, frozenset(kinds), _node(before), _node(after.stat))
+
+
+def attributes_of(fd: int) -> Attributes:
+    """Return all but the content of the open file ``fd``."""
+    return Attributes(
+        os.fstat(fd),
+        {name: os.getxattr(fd, name) for name in xattr_names(fd)},
+        inode_attributes(b"", directory=fd)[0],
+    )
 
 
 def _content(fd: int) -> bytes:

@@ -18,13 +18,16 @@ T = TypeVar("T")
 class ObservedLayer:
     """One overlay: its mount point, and directory descriptors of its upper, its lower and its index, if any.
 
-    The descriptors belong to the supervisor and stay open until the result is made.
+    The descriptors belong to the supervisor and stay open until the result is made. ``is_copy``: the lower
+    was copied for the rehearsal. ``ignores_case``: names of the machine's own file system there know no case.
     """
 
     mount_point: bytes
     upper: int
     lower: int
     index: int | None = None
+    is_copy: bool = False
+    ignores_case: bool = False
 
 
 class Observer(Protocol):

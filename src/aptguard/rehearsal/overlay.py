@@ -29,11 +29,16 @@ _FS_IOC_SETFLAGS = linux.ioctl_number(ord("f"), 2, struct.calcsize("l"))  # linu
 
 @dataclass(slots=True)
 class LayerPlace:
-    """One overlay: where it stands, its upper directory in the workspace, a descriptor of its lower."""
+    """One overlay: where it stands, its upper directory in the workspace, a descriptor of its lower.
+
+    ``is_copy``, ``ignores_case``: see ObservedLayer.
+    """
 
     point: bytes
     upper: bytes
     lower: int
+    is_copy: bool = False
+    ignores_case: bool = False
 
 
 def mount_overlay(

@@ -23,6 +23,7 @@ from aptguard.rehearsal.devices import (
     mount_inside_dev,
     overlay_dev,
 )
+from aptguard.rehearsal.hollow_files import mark_directories
 from aptguard.rehearsal.model import Limits, Unknown
 from aptguard.rehearsal.mount_plan import Cover, MountPlan, Planned, plan_mounts, why_uncovered
 from aptguard.rehearsal.mountinfo import Mount, is_below, read_mountinfo, visible_mounts
@@ -47,7 +48,8 @@ class RootTree:
     """What was built.
 
     ``file_copies``: mount point of a file, its copy in the workspace, its original. ``tripwires``: mount
-    point, reason, root directory; what happens at them comes out of ``tripwire_pipe``.
+    point, reason, root directory; what happens at them comes out of ``tripwire_pipe``. ``hollow`` are paths
+    of files that were copied without their content; their use comes out of ``hollow_group``.
     """
 
     workspace: int
@@ -57,6 +59,8 @@ class RootTree:
     file_copies: list[LayerPlace] = field(default_factory=list)
     tripwires: list[tuple[bytes, str, int]] = field(default_factory=list)
     tripwire_pipe: int = -1
+    hollow: list[bytes] = field(default_factory=list)
+    hollow_group: int = -1
     unknowns: list[Unknown] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -83,6 +87,7 @@ def build_root_tree(limits: Limits, silent: Mapping[bytes, str], disk: int | Non
     mount_sys(b"root/sys")
     _place_devices(tree, devices)
     mount_inside_dev(b"root/dev", limits)
+    _mark_hollow_files(tree)
     devices.close()
     return tree
 
@@ -180,11 +185,12 @@ def _make(tree: RootTree, number: int, planned: Planned, source: int) -> bytes |
             return _overlay(tree, number, planned, source, for_comparison(source))
         case Cover.COPY:
             copy = b"copies/%d" % number
-            without_content = copy_tree(source, copy)
+            hollow = copy_tree(source, copy).without_content
             fd = os.open(copy, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             note = f"{shown(planned.point)} is rehearsed on a copy: overlayfs refuses its file system"
-            if without_content:
-                note += f" (scripts read zeros in {without_content} of its large files)"
+            if hollow:
+                note += f" (without the content of {len(hollow)} of its large files)"
+                tree.hollow += [planned.point + b"/" + path for path in hollow]
             tree.notes.append(note)
             return _overlay(tree, number, planned, fd, fd)
         case Cover.FILE:
@@ -214,7 +220,10 @@ def _overlay(tree: RootTree, number: int, planned: Planned, lower: int, original
         reason = f"the overlay cannot do them as the machine does ({refusal})"
         tree.unknowns.append(Unknown(what, reason, planned.point))
     if not planned.read_only:
-        tree.layers.append(LayerPlace(planned.point, home + b"/upper", original))
+        is_copy = planned.cover is Cover.COPY
+        tree.layers.append(
+            LayerPlace(planned.point, home + b"/upper", original, is_copy, ignores_case=is_copy)
+        )
     return home + b"/merged"
 
 
@@ -243,6 +252,18 @@ def _lay_tripwires(tree: RootTree) -> None:
         tree.notes.append(
             f"{shown(planned.point)} is not rehearsed: {planned.reason}; to go there makes it unknown"
         )
+
+
+def _mark_hollow_files(tree: RootTree) -> None:
+    """Have it told who uses a file without content; where that fails, what scripts read there is unknown."""
+    if not tree.hollow:
+        return
+    directories = {b"root" + os.path.dirname(path) for path in tree.hollow}
+    try:
+        tree.hollow_group = mark_directories(sorted(directories))
+    except OSError as error:
+        what = "what scripts read in files that were not copied"
+        tree.unknowns.append(Unknown(what, f"it cannot be seen who opens them: {error.strerror}"))
 
 
 def _read_only_view(tree: RootTree, number: int, planned: Planned, source: int) -> bytes:

@@ -164,7 +164,17 @@ def _send_layers(tree: RootTree, control: socket.socket) -> None:
         )
     for kind, places in (("layer", tree.layers), ("file", tree.file_copies)):
         for place in places:
-            send(control, kind, (place.lower,), point=_plain(place.point), upper=_plain(place.upper))
+            send(
+                control,
+                kind,
+                (place.lower,),
+                point=_plain(place.point),
+                upper=_plain(place.upper),
+                is_copy=place.is_copy,
+                ignores_case=place.ignores_case,
+            )
+    if tree.hollow_group >= 0:
+        send(control, "hollow", (tree.hollow_group,))
     if tree.tripwires:
         send(control, "tripwires", (tree.tripwire_pipe,))
     for point, reason, root in tree.tripwires:

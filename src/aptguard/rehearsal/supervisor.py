@@ -25,6 +25,7 @@ from aptguard.rehearsal.bounds import Every, for_machine, memory_exhausted, read
 from aptguard.rehearsal.channel import channel, mount_in, path_in, receive, send
 from aptguard.rehearsal.connections import Connections
 from aptguard.rehearsal.failure import describe_failure
+from aptguard.rehearsal.hollow_files import HollowFiles
 from aptguard.rehearsal.meanwhile import changed_meanwhile, moment
 from aptguard.rehearsal.model import (
     Effect,
@@ -207,13 +208,18 @@ class Supervisor:
                 upper = self._open_in_workspace(message, os.O_DIRECTORY)
                 index = overlay.open_index(self._scene.workspace, path_in(message["upper"]))
                 point = path_in(message["point"])
-                self._scene.layers.append(ObservedLayer(point, upper, descriptors[0], index))
+                copied, caseless = message["is_copy"], message["ignores_case"]
+                self._scene.layers.append(
+                    ObservedLayer(point, upper, descriptors[0], index, copied, caseless)
+                )
             case "workspace":
                 self._scene.workspace = descriptors[0]
                 self._notes += self._room.mounted(descriptors[0])
             case "file":
                 copy = self._open_in_workspace(message, 0)
-                self._scene.files.append((path_in(message["point"]), copy, descriptors[0]))
+                self._scene.files.append(harvest.FileCopy(path_in(message["point"]), copy, descriptors[0]))
+            case "hollow":
+                self._scene.hollow = HollowFiles(descriptors[0])
             case "tripwires":
                 (self._tripwires.pipe,) = descriptors
             case "tripwire":
