@@ -13,13 +13,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from aptguard.changes.compare import Attributes, metadata_kinds
+from aptguard.changes.entry import Entry, names_in
+from aptguard.changes.marks import marks_of
 from aptguard.changes.model import Cause, Change, FileType, Kind, Node
 from aptguard.changes.summary import tree_order
 from aptguard.changes.syscalls import inode_attributes
 from aptguard.rehearsal import linux
 from aptguard.rehearsal.hollow_files import HollowFiles
 from aptguard.rehearsal.model import DESTRUCTION, Effect, Question, Unknown
-from aptguard.rehearsal.mount_plan import reachable_names
+from aptguard.rehearsal.mount_plan import KERNEL_TREES, reachable_names
 from aptguard.rehearsal.mountinfo import Mount, is_below
 from aptguard.rehearsal.observer import ObservedLayer, Observer
 from aptguard.rehearsal.questions import questions_path, read_questions
@@ -78,7 +80,7 @@ def harvest_changes(
     unknowns: list[Unknown] = [*scene.hollow.take()]
     changes: list[Change] = []
     truncated = False
-    for group in _groups(scene):
+    for group in _groups(scene, [layer for layer in scene.layers if not _is_untouched(layer)]):
         layers = [Layer(layer.mount_point, layer.upper, layer.lower, layer.index) for layer in group]
         found = read_changes(
             layers, limit=max(1, limit - len(changes)), ignore=lambda path, _: path in scene.untouched
@@ -88,7 +90,8 @@ def harvest_changes(
         written, unread = scene.hollow.judged(group, found.changes)
         unknowns += unread
         for change in written:
-            changes += _named(change, group[0].mount_point if len(group) == 1 else None, scene, observer)
+            layer = group[0].mount_point if len(group) == 1 else None
+            changes += _named(change, None if layer in KERNEL_TREES else layer, scene, observer)
     for change in _file_changes(scene):
         changes += _named(change, change.path, scene, observer)
     unknowns += _hidden_in_links(scene, changes)
@@ -121,7 +124,22 @@ def _hidden_in_links(scene: Scene, changes: list[Change]) -> list[Unknown]:
     return list(found.values())
 
 
-def _groups(scene: Scene) -> list[list[ObservedLayer]]:
+def _is_untouched(layer: ObservedLayer) -> bool:
+    """Whether the upper holds nothing and its root is as the lower's: most layers, and quickly told.
+
+    Of a copy more than its upper tells what happened to it: see HollowFiles.
+    """
+    try:
+        if layer.is_copy or names_in(layer.upper) or (layer.index is not None and names_in(layer.index)):
+            return False
+        before, after = Entry(layer.lower, b"."), Entry(layer.upper, b".")
+        xattrs = after.xattrs()
+        return not metadata_kinds(before.attributes(), after.attributes(xattrs, marks_of(xattrs).protected))
+    except OSError:
+        return False  # who reads it in full says what is wrong
+
+
+def _groups(scene: Scene, layers: list[ObservedLayer]) -> list[list[ObservedLayer]]:
     """Return the layers as they are read: together, as one limit then takes from all what lies deepest.
 
     Where the same file system is mounted in two places, one by one: then a path alone does not say where the
@@ -129,10 +147,10 @@ def _groups(scene: Scene) -> list[list[ObservedLayer]]:
     """
     devices = [mount.device for mount in scene.mounts]
     shared = {device for device in devices if devices.count(device) > 1}
-    points = {mount.point for mount in scene.mounts if mount.device in shared}
-    if any(layer.mount_point in points for layer in scene.layers):
-        return [[layer] for layer in scene.layers]
-    return [scene.layers] if scene.layers else []
+    points = {mount.point for mount in scene.mounts if mount.device in shared} - KERNEL_TREES
+    if any(layer.mount_point in points for layer in layers):
+        return [[layer] for layer in layers]
+    return [layers] if layers else []
 
 
 def _named(change: Change, layer: bytes | None, scene: Scene, observer: Observer) -> list[Change]:

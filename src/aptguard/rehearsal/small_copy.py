@@ -118,6 +118,18 @@ def copy_tree(source: int, target: bytes, wants_content: Callable[[bytes], bool]
     return done
 
 
+# What scripts ask of the firmware: whether it starts signed programs only, and how it was told to start.
+_READ_VARIABLES = (b"SecureBoot-", b"SetupMode-", b"Mok", b"Boot", b"Loader")
+
+
+def copy_variables(source: int, target: bytes) -> TreeCopy:
+    """Copy a file system of the firmware's variables (efivarfs), with the content of those that scripts read.
+
+    Each reading is a call of the firmware, which takes long; there may be some hundred variables.
+    """
+    return copy_tree(source, target, lambda path: path.startswith(_READ_VARIABLES))
+
+
 def _names(source: int, directory: bytes) -> list[bytes]:
     """Return the names in a directory below ``source``, without a trace in its access time."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOATIME

@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import Any
 
 from aptguard.changes.model import Change
-from aptguard.rehearsal import harvest, linux, overlay
+from aptguard.rehearsal import harvest, linux
 from aptguard.rehearsal.answering import silent_mounts
 from aptguard.rehearsal.bounds import Every, for_machine, memory_exhausted, read_memory, room_exhausted
 from aptguard.rehearsal.channel import channel, mount_in, path_in, receive, send
@@ -36,7 +36,8 @@ from aptguard.rehearsal.model import (
     StepResult,
     Unknown,
 )
-from aptguard.rehearsal.observer import NoObserver, ObservedLayer, Observer
+from aptguard.rehearsal.observer import NoObserver, Observer
+from aptguard.rehearsal.tree_messages import layer_in, open_in_workspace
 from aptguard.rehearsal.tripwire import Tripwires
 from aptguard.rehearsal.upper_room import UpperRoom
 from aptguard.shown import shown
@@ -205,18 +206,12 @@ class Supervisor:
             case "mount":
                 self._scene.mounts.append(mount_in(message))
             case "layer":
-                upper = self._open_in_workspace(message, os.O_DIRECTORY)
-                index = overlay.open_index(self._scene.workspace, path_in(message["upper"]))
-                point = path_in(message["point"])
-                copied, caseless = message["is_copy"], message["ignores_case"]
-                self._scene.layers.append(
-                    ObservedLayer(point, upper, descriptors[0], index, copied, caseless)
-                )
+                self._scene.layers.append(layer_in(message, self._scene.workspace, descriptors[0]))
             case "workspace":
                 self._scene.workspace = descriptors[0]
                 self._notes += self._room.mounted(descriptors[0])
             case "file":
-                copy = self._open_in_workspace(message, 0)
+                copy = open_in_workspace(message, self._scene.workspace)
                 self._scene.files.append(harvest.FileCopy(path_in(message["point"]), copy, descriptors[0]))
             case "hollow":
                 self._scene.hollow = HollowFiles(descriptors[0])
@@ -225,7 +220,8 @@ class Supervisor:
             case "tripwire":
                 self._tripwires.add(path_in(message["point"]), message["reason"], descriptors[0])
             case "built":
-                self._scene.merged, self._scene.namespace, self._scene.shared_memory = descriptors
+                self._scene.merged, self._scene.namespace, *own_shared_memory = descriptors
+                self._scene.shared_memory = own_shared_memory[0] if own_shared_memory else -1
                 self._unknowns += [
                     Unknown(item["what"], item["reason"], path_in(item["path"]) if item["path"] else None)
                     for item in message["unknowns"]
@@ -249,10 +245,6 @@ class Supervisor:
             case other:
                 raise ValueError(f"the init process sent {other!r}, which is no message of ours")
         return True
-
-    def _open_in_workspace(self, message: dict[str, Any], kind: int) -> int:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | kind
-        return os.open(path_in(message["upper"]), flags, dir_fd=self._scene.workspace)
 
     def _take_step(self, message: dict[str, Any]) -> None:
         number = message["number"]
