@@ -15,6 +15,7 @@ from aptguard.rehearsal.model import RehearsalResult
 from rehearsal.altered import alter_helper
 from rehearsal.disks import mount
 from rehearsal.machine import Machine
+from rehearsal.toys import deleted_by_script, rehearse_purge
 
 pytestmark = pytest.mark.needs_root
 
@@ -78,3 +79,31 @@ def test_what_needs_no_content_is_as_certain_as_elsewhere(
     result = boot.rehearse_shell(deed)
     assert kinds(result) == told
     assert result.unknowns == ()
+
+
+@pytest.mark.parametrize(
+    "deed",
+    [
+        "rm -rf /boot/efi/GRUB",
+        "ESP=/boot/efi; rm -rf $ESP/GRUB/x",
+        "cd /boot/efi && rm -rf Grub || true",
+        ": >/boot/efi/grub/GRUB.CFG",
+        "[ -e /boot/efi/Grub ] || true",
+        "mkdir -p /tmp/a/GRUB; touch /tmp/a/GRUB/n; cp -r /tmp/a/. /boot/efi",
+    ],
+)
+def test_a_name_in_another_case_makes_it_unknown_what_becomes_of_the_one_that_is_there(
+    boot: Machine, tmp_path: Path, deed: str
+) -> None:
+    result = rehearse_purge(boot, tmp_path / "debs", deed)
+    assert result.complete, result.output
+    assert {unknown.path for unknown in result.unknowns} <= {b"/boot/efi/grub", SMALL.encode()}
+    assert result.unknowns
+
+
+def test_names_as_they_are_there_make_nothing_unknown(boot: Machine, tmp_path: Path) -> None:
+    names = "cd /boot/efi; ls grub Grub* new 2>/dev/null || true"
+    deed = f"{names}; mkdir -p NEW/Grub; rm -rf /boot/efi/grub; touch {BIG}.old"
+    result = rehearse_purge(boot, tmp_path / "debs", deed)
+    assert result.unknowns == ()
+    assert deleted_by_script(result) == {b"/boot/efi/grub", SMALL.encode()}

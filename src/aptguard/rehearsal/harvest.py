@@ -24,6 +24,7 @@ from aptguard.rehearsal.model import DESTRUCTION, Effect, Question, Unknown
 from aptguard.rehearsal.mount_plan import KERNEL_TREES, reachable_names
 from aptguard.rehearsal.mountinfo import Mount, is_below
 from aptguard.rehearsal.observer import ObservedLayer, Observer
+from aptguard.rehearsal.other_case import CaselessPlaces
 from aptguard.rehearsal.questions import questions_path, read_questions
 from aptguard.rehearsal.recorders import calls_path, read_calls
 from aptguard.rehearsal.small_copy import xattr_names
@@ -95,6 +96,9 @@ def harvest_changes(
     for change in _file_changes(scene):
         changes += _named(change, change.path, scene, observer)
     unknowns += _hidden_in_links(scene, changes)
+    caseless = CaselessPlaces(scene.layers)
+    caseless.made(changes)
+    unknowns += (one for one in caseless.unknowns if one not in observer.unknowns)
     changes.sort(key=tree_order)
     return tuple(changes[:limit]), not (truncated or len(changes) > limit), tuple(unknowns)
 

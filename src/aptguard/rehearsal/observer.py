@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from aptguard.changes.model import Cause, Kind
-from aptguard.rehearsal.model import AccountStep, Effect, ScriptRun
+from aptguard.rehearsal.model import AccountStep, Effect, ScriptRun, Unknown
+from aptguard.rehearsal.other_case import CaselessPlaces
 
 T = TypeVar("T")
 
@@ -74,6 +75,10 @@ class Observer(Protocol):
         """Return the runs of maintainer scripts, ``begin`` by time.monotonic()."""
 
     @property
+    def unknowns(self) -> Sequence[Unknown]:
+        """Return what the scripts named of which it cannot be told what becomes of it."""
+
+    @property
     def notes(self) -> Sequence[str]:
         """Return what the report should say about the observation itself."""
 
@@ -133,6 +138,11 @@ class NoObserver:
         return ()
 
     @property
+    def unknowns(self) -> Sequence[Unknown]:
+        """Return nothing; see ShieldedObserver."""
+        return ()
+
+    @property
     def notes(self) -> Sequence[str]:
         """Return why nothing was observed."""
         return (self._reason,)
@@ -148,9 +158,11 @@ class ShieldedObserver:
         self._observer = observer
         self._packages = packages
         self._earlier_notes: tuple[str, ...] = ()
+        self._layers: Sequence[ObservedLayer] = ()
 
     def attach(self, workspace_fd: int, merged_root_fd: int, layers: Sequence[ObservedLayer]) -> None:
         """Begin, or go on without."""
+        self._layers = layers
         self._shielded(lambda: self._observer.attach(workspace_fd, merged_root_fd, layers), None)
 
     def filenos(self) -> Sequence[int]:
@@ -195,6 +207,15 @@ class ShieldedObserver:
     def scripts(self) -> Sequence[ScriptRun]:
         """Return the runs of maintainer scripts that were seen."""
         return self._shielded(lambda: self._observer.scripts, ())
+
+    @property
+    def unknowns(self) -> Sequence[Unknown]:
+        """Return what the observer has to say; where there is none any more, each place without case."""
+        nothing: tuple[Unknown, ...] = ()
+        known = self._shielded(lambda: tuple(self._observer.unknowns), nothing)
+        if not isinstance(self._observer, NoObserver):
+            return known
+        return CaselessPlaces(self._layers).unseen("nothing was observed")
 
     @property
     def notes(self) -> Sequence[str]:

@@ -316,6 +316,7 @@ class Supervisor:
         begun = time.monotonic()
         self._unknowns += self._tripwires.touched()
         self._observer.finish()
+        self._unknowns += self._observer.unknowns
         while self._output_pipe >= 0 and select.select([self._output_pipe], [], [], 0)[0]:
             self._take_output()
         passed = memory_exhausted(self._memory, read_memory()) or self._room_exhausted()
