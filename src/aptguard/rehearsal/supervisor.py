@@ -37,6 +37,7 @@ from aptguard.rehearsal.model import (
     Unknown,
 )
 from aptguard.rehearsal.observer import NoObserver, Observer
+from aptguard.rehearsal.refused_settings import settings_refused
 from aptguard.rehearsal.tree_messages import layer_in, open_in_workspace
 from aptguard.rehearsal.tripwire import Tripwires
 from aptguard.rehearsal.upper_room import UpperRoom
@@ -345,6 +346,7 @@ class Supervisor:
             self._unknowns += unread
         self._timing["reading"] = time.monotonic() - begun
         self._timing["total"] = time.monotonic() - self._started
+        settings = settings_refused(self._output)
         done = [
             self._steps.get(number, StepResult(step.argv, None, 0.0))
             for number, step in enumerate(self._request.steps)
@@ -358,7 +360,7 @@ class Supervisor:
             complete=ended,
             collected=collected,
             unknowns=tuple(self._unknowns),
-            effects=(*effects, *self._connections.effects, *self._attempts),
+            effects=(*effects, *settings, *self._connections.effects, *self._attempts),
             notes=(*self._notes, *self._observer.notes),
             output=bytes(self._output[-self._request.limits.output_bytes :]),
             timing=self._timing,
