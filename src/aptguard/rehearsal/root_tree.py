@@ -262,7 +262,8 @@ def _place_sys(tree: RootTree) -> None:
     try:
         tree.layers.append(overlay_sys(b"root/sys"))
     except OSError as error:
-        tree.notes.append(f"what scripts write in /sys is not seen: there is no overlay of it ({error})")
+        reason = f"there is no overlay of it ({error.strerror}); changes in it are not seen"
+        tree.unknowns.append(Unknown("what scripts write in /sys", reason, b"/sys"))
         mount_sys(b"root/sys")
 
 
