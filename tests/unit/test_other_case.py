@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from aptguard.rehearsal.observer import NoObserver, ObservedLayer, ShieldedObserver
 from aptguard.rehearsal.other_case import in_other_case, paths_in_command, paths_named
 
 EFI = b"/boot/efi"
@@ -79,3 +80,17 @@ def test_a_command_names_paths_from_its_directory_too(
     argv: list[bytes], directory: bytes, paths: set[bytes]
 ) -> None:
     assert set(paths_in_command(argv, directory, EFI)) - {b""} == paths - {b""}
+
+
+class Broken(NoObserver):
+    def finish(self) -> None:
+        raise ValueError("it does not work")
+
+
+@pytest.mark.parametrize("ignores_case", [True, False])
+def test_where_nothing_was_observed_a_place_without_case_is_unknown(ignores_case: bool) -> None:
+    layer = ObservedLayer(EFI, -1, -1, ignores_case=ignores_case)
+    observer = ShieldedObserver(Broken((), ""), ())
+    observer.attach(-1, -1, (layer,))
+    observer.finish()
+    assert [unknown.path for unknown in observer.unknowns] == ([EFI] if ignores_case else [])
