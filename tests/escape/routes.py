@@ -42,6 +42,9 @@ class Route:
 _PID_1 = "pid 1 of the machine that runs the tests may refuse it too"
 _NOT_BUILT = "the kernel that runs the tests may be built without it"
 
+KSM_PAGES = witnesses.setting(
+    "/sys/kernel/mm/ksm/pages_to_scan", lambda _, now: "101" if now != "101" else "100"
+)
 SWAPPINESS = witnesses.setting("/proc/sys/vm/swappiness", lambda _, now: "61" if now != "61" else "60")
 
 # Judged by a file /srv/escaped that would stand on the machine or on the real host, or by another witness.
@@ -79,6 +82,7 @@ WITNESSED = (
         "write('/srv/escaped', 'x')",
         "it would take the machine apart",
     ),
+    Route("change /sys", "write('/sys/kernel/mm/ksm/pages_to_scan', sys.argv[1])", witness=KSM_PAGES),
     Route("change a kernel setting", "write('/proc/sys/vm/swappiness', sys.argv[1])", witness=SWAPPINESS),
     Route(
         "change a kernel setting after a remount",
@@ -198,10 +202,7 @@ ANSWERED = (
     Route("enter pid 1's root", "answer(len(os.listdir('/proc/1/root/')) > 0)", _PID_1),
     Route("read the kernel's memory image", "answer(len(open('/proc/kcore', 'rb').read(4)) > 0)", _NOT_BUILT),
     Route("read the keys of others", "answer(len(open('/proc/keys').read()) > 0)", "there may be none"),
-    Route(
-        "change /sys",
-        "answer(any(writable(p) for p in glob.glob('/sys/kernel/mm/*/*') + glob.glob('/sys/module/*/parameters/*')))",
-    ),
+    Route("mount a writable /sys", "answer(libc.mount(b's', b'/mnt', b'sysfs', 0, None) == 0)"),
     Route(
         "push input into a terminal",
         "import pty\nm, s = pty.openpty()\ntry: fcntl.ioctl(s, 0x5412, b'x'); answer(True)\nexcept OSError: answer(False)",
@@ -229,7 +230,7 @@ ANSWERED = (
     ),
     Route(
         "trigger sysrq",
-        "fd = os.open('/proc/sysrq-trigger', os.O_WRONLY); answer(True)",
+        "fd = os.open('/proc/sysrq-trigger', os.O_WRONLY); answer(os.fstat(fd).st_dev == os.stat('/proc/version').st_dev)",
         "not on this kernel",
     ),
     Route(

@@ -194,3 +194,25 @@ def test_a_container_whose_root_is_an_overlay_is_rehearsed_and_one_within_it_is_
     assert not result.complete
     assert any("overlayfs refuses it" in unknown.reason for unknown in result.unknowns), result.unknowns
     assert result.changes == ()
+
+
+@pytest.mark.parametrize(
+    ("deed", "kind"),
+    [
+        ("setcap cap_net_raw+ep", Kind.CAPABILITY),
+        ("chmod 4755", Kind.SETUID),
+    ],
+)
+def test_what_is_done_to_the_attributes_of_a_bound_file_is_told(
+    machine: Machine, deed: str, kind: Kind
+) -> None:
+    machine.write("/etc/mine")
+    mount(machine, "-t", "tmpfs", "x", "/mnt")
+    machine.write("/mnt/mine")
+    mount(machine, "--bind", "/mnt/mine", "/etc/mine")
+    mount(machine, "-t", "tmpfs", "x", "/mnt")  # so that no overlay shows the file
+    result = machine.rehearse_shell(f"{deed} /etc/mine")
+    assert result.complete, (result.unknowns, result.output)
+    told = {change.path: change.kinds for change in result.changes}
+    assert kind in told[b"/etc/mine"]
+    assert machine.rehearse_shell("cat /etc/mine; : >>/etc/mine").changes == ()

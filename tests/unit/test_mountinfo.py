@@ -5,7 +5,14 @@ from __future__ import annotations
 
 import pytest
 
-from aptguard.rehearsal.mount_plan import Cover, MountPlan, needs_a_server, plan_mounts, reachable_names
+from aptguard.rehearsal.mount_plan import (
+    MAY_HOLD,
+    Cover,
+    MountPlan,
+    needs_a_server,
+    plan_mounts,
+    reachable_names,
+)
 from aptguard.rehearsal.mountinfo import Mount, is_below, read_mountinfo, visible_mounts
 
 ROOT = b"27 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n"
@@ -88,9 +95,51 @@ def test_the_cover_follows_from_the_kind(kind: bytes, options: bytes, cover: Cov
     assert covers(found)[b"/srv/x"] is cover
 
 
-def test_what_the_kernel_makes_is_replaced_with_all_below() -> None:
-    found = plan(b"30 27 0:30 / /dev rw - devtmpfs d rw", b"31 30 0:31 / /dev/shm rw - tmpfs d rw")
-    assert set(covers(found).values()) == {Cover.OVERLAY, Cover.REPLACED}
+TREES = (
+    b"30 27 0:30 / /dev rw - devtmpfs d rw",
+    b"31 27 0:31 / /sys rw - sysfs s rw",
+    b"32 27 0:32 / /proc rw - proc p rw",
+)
+
+
+@pytest.mark.parametrize(
+    ("point", "kind", "options", "cover"),
+    [
+        (b"/dev/shm", b"tmpfs", b"rw", Cover.OVERLAY),
+        (b"/dev/mine", b"ext4", b"rw", Cover.OVERLAY),
+        (b"/dev/pts", b"devpts", b"rw", Cover.REPLACED),
+        (b"/dev/bound", b"devtmpfs", b"rw", Cover.REPLACED),
+        (b"/sys/firmware/efi/efivars", b"efivarfs", b"rw", Cover.NAMES),
+        (b"/sys/kernel/security", b"securityfs", b"rw", Cover.REPLACED),
+        (b"/sys/kernel/config", b"configfs", b"rw", Cover.REPLACED),
+        (b"/sys/fs/cgroup", b"tmpfs", b"rw", Cover.REPLACED),
+        (b"/sys/mine", b"tmpfs", b"rw", Cover.OVERLAY),
+        (b"/sys/firmware", b"tmpfs", b"ro", Cover.REPLACED),
+        (b"/proc/acpi", b"tmpfs", b"ro", Cover.REPLACED),
+        (b"/proc/sys/fs/binfmt_misc", b"autofs", b"rw", Cover.REPLACED),
+        (b"/sys/devices/system/cpu", b"fuse.lxcfs", b"rw", Cover.REPLACED),
+        (b"/sys/mine", b"fuse.mine", b"rw", Cover.UNCOVERED),
+    ],
+)
+def test_what_is_mounted_in_a_tree_of_the_kernel_is_covered_as_elsewhere(
+    point: bytes, kind: bytes, options: bytes, cover: Cover
+) -> None:
+    parent = {b"dev": 30, b"sys": 31, b"proc": 32}[point.split(b"/")[1]]
+    found = plan(*TREES, b"40 %d 0:40 / %s %s - %s src rw" % (parent, point, options, kind))
+    assert covers(found)[point] is cover
+
+
+def test_a_file_of_the_kernel_that_a_mount_hides_stays_the_rehearsals_own() -> None:
+    line = b"40 32 0:40 /null /proc/kcore rw - tmpfs t rw"
+    assert covers(plan(*TREES, line, files=frozenset({b"/proc/kcore"})))[b"/proc/kcore"] is Cover.REPLACED
+
+
+@pytest.mark.parametrize("kind", sorted(MAY_HOLD))
+def test_what_the_kernel_keeps_for_somebody_is_uncovered_where_it_holds_something(kind: bytes) -> None:
+    found = mounts(*TREES, b"40 31 0:40 / /sys/x rw - %s src rw" % kind)
+    assert covers(plan_mounts(found, frozenset()))[b"/sys/x"] is Cover.REPLACED
+    held = plan_mounts(found, frozenset(), {b"/sys/x": "somebody keeps something there"})
+    assert covers(held)[b"/sys/x"] is Cover.UNCOVERED
 
 
 def test_a_bind_mount_is_a_part_of_the_overlay_that_shows_it() -> None:

@@ -57,6 +57,18 @@ def test_what_a_package_does_on_the_efi_partition_is_named_and_undone(
     assert machine.read("/boot/efi/EFI/debian/grub.cfg") == "kept\n"
 
 
+def test_a_name_in_another_case_is_the_same_on_the_efi_partition_and_makes_it_unknown(
+    machine: Machine, tmp_path: Path
+) -> None:
+    needs_program("mkfs.vfat")
+    mount_image(machine, made(tmp_path, "vfat"), "/boot/efi", "umask=0077")
+    machine.write("/boot/efi/EFI/debian/grubx64.efi")
+    result = rehearse_purge(machine, tmp_path, "rm -rf /boot/efi/efi/Debian")
+    assert [unknown.path for unknown in result.unknowns] == [b"/boot/efi/EFI/debian"]
+    assert machine.run("rm", "-rf", "/boot/efi/efi/Debian").returncode == 0
+    assert not os.path.exists(machine.path("/boot/efi/EFI/debian"))
+
+
 @contextmanager
 def exported(directory: str) -> Iterator[None]:
     """Serve ``directory`` from this machine by NFS."""

@@ -105,10 +105,14 @@ def clone_without_submounts(directory: int) -> int:
     return int(clone)
 
 
-def inode_attributes(path: bytes) -> tuple[int, int]:
-    """Return the inode's STATX_ATTR_* bits and the mask of those its file system knows (statx(2))."""
+def inode_attributes(path: bytes, *, directory: int = -100) -> tuple[int, int]:
+    """Return the inode's STATX_ATTR_* bits and the mask of those its file system knows (statx(2)).
+
+    With an empty ``path`` they are those of the descriptor ``directory`` itself, whatever it is of.
+    """
     buffer = ctypes.create_string_buffer(_STATX_SIZE)
-    if _statx(-100, path, _AT_SYMLINK_NOFOLLOW, 0, buffer) < 0:
+    flags = _AT_SYMLINK_NOFOLLOW | (0 if path else _AT_EMPTY_PATH)
+    if _statx(directory, path, flags, 0, buffer) < 0:
         raise _fail("statx", path)
     (attributes,) = _STATX_ATTRIBUTES.unpack_from(buffer)
     (known,) = struct.unpack_from("=Q", buffer, _STATX_ATTRIBUTES_MASK_OFFSET)

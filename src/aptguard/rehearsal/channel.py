@@ -48,3 +48,8 @@ def mount_in(message: dict[str, Any]) -> Mount:
 def path_in(text: str) -> bytes:
     """Return the path that stands in a message."""
     return text.encode("utf-8", "surrogateescape")
+
+
+def plain(path: bytes | None) -> str | None:
+    """Return a path as it stands in a message."""
+    return None if path is None else path.decode("utf-8", "surrogateescape")

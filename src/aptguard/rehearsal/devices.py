@@ -13,6 +13,7 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterable
 
 from aptguard.rehearsal import linux
 from aptguard.rehearsal.model import Limits
@@ -62,16 +63,17 @@ def show_device(source: int, target: bytes) -> None:
     linux.mount(b"none", target, b"", flags)
 
 
-def overlay_dev(target: bytes, devices: Devices) -> LayerPlace:
+def overlay_dev(target: bytes, devices: Devices, mount_points: Iterable[bytes]) -> LayerPlace:
     """Mount an overlay over device nodes of our own, made in the working directory.
 
-    Raises NoDeviceNodesError where that is not allowed.
+    ``mount_points`` are absolute paths in /dev that must be there as directories too. Raises
+    NoDeviceNodesError where that is not allowed.
     """
     lower = b"dev"
     os.mkdir(lower, 0o755)
     for name, source in devices.opened.items():
         _copy_node(source, lower + b"/" + name)
-    _furnish(lower)
+    _furnish(lower, mount_points)
     _set_attributes(lower, os.fstat(devices.directory))
     fd = os.open(lower, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     home = b"layers/dev"
@@ -84,33 +86,39 @@ def overlay_dev(target: bytes, devices: Devices) -> LayerPlace:
     return LayerPlace(b"/dev", home + b"/upper", fd)
 
 
-def bind_dev(target: bytes, devices: Devices) -> None:
+def bind_dev(target: bytes, devices: Devices, mount_points: Iterable[bytes]) -> None:
     """Mount a /dev that shows the machine's device nodes, and in which a script's changes are not seen."""
     linux.mount(b"dev", target, b"tmpfs", linux.MS_NOSUID | linux.MS_NODEV, _SMALL)
     for name, source in devices.opened.items():
         path = target + b"/" + name
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
         show_device(source, path)
-    _furnish(target)
+    _furnish(target, mount_points)
 
 
-def mount_inside_dev(target: bytes, limits: Limits) -> None:
-    """Mount terminals, shared memory, message queues and the rehearsal's own place in that /dev."""
+def mount_inside_dev(target: bytes, limits: Limits, *, shared_memory: bool) -> None:
+    """Mount terminals, message queues and the rehearsal's own place in that /dev.
+
+    ``shared_memory``: also that of the rehearsal's own, where the machine has mounted none.
+    """
     pseudo_terminals = b"newinstance,ptmxmode=0666,mode=0620,gid=5"
     linux.mount(b"devpts", target + b"/pts", b"devpts", linux.MS_NOSUID | linux.MS_NOEXEC, pseudo_terminals)
     flags = linux.MS_NOSUID | linux.MS_NODEV
-    room = limits.upper_bytes + limits.upper_spare_bytes
-    linux.mount(b"shm", target + b"/shm", b"tmpfs", flags, b"mode=1777,size=%d" % room)
+    if shared_memory:
+        room = limits.upper_bytes + limits.upper_spare_bytes
+        linux.mount(b"shm", target + b"/shm", b"tmpfs", flags, b"mode=1777,size=%d" % room)
     with contextlib.suppress(OSError):  # CONFIG_POSIX_MQUEUE may be off
         linux.mount(b"mqueue", target + b"/mqueue", b"mqueue", flags | linux.MS_NOEXEC)
     linux.mount(b"rehearsal", target + b"/" + os.path.basename(PRIVATE), b"tmpfs", flags, _SMALL)
 
 
-def _furnish(directory: bytes) -> None:
+def _furnish(directory: bytes, mount_points: Iterable[bytes]) -> None:
     """Make the mount points and symbolic links."""
     for name in _MOUNT_POINTS:
         os.mkdir(directory + b"/" + name)
         os.chmod(directory + b"/" + name, 0o755)
+    for point in mount_points:
+        os.makedirs(directory + point[len(b"/dev") :], 0o755, exist_ok=True)
     for name, aim in _LINKS:
         os.symlink(aim, directory + b"/" + name)
 

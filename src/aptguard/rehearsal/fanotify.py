@@ -32,6 +32,7 @@ FAN_MARK_FILESYSTEM: Final = 0x100
 FAN_MARK_IGNORE: Final = 0x400  # Linux 6.0
 
 # events
+FAN_ACCESS: Final = 0x1
 FAN_MODIFY: Final = 0x2
 FAN_ATTRIB: Final = 0x4
 FAN_OPEN: Final = 0x20

@@ -12,15 +12,22 @@ import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from aptguard.changes.compare import Attributes, metadata_kinds
+from aptguard.changes.entry import Entry, names_in
+from aptguard.changes.marks import marks_of
 from aptguard.changes.model import Cause, Change, FileType, Kind, Node
 from aptguard.changes.summary import tree_order
+from aptguard.changes.syscalls import inode_attributes
 from aptguard.rehearsal import linux
+from aptguard.rehearsal.hollow_files import HollowFiles
 from aptguard.rehearsal.model import DESTRUCTION, Effect, Question, Unknown
-from aptguard.rehearsal.mount_plan import reachable_names
+from aptguard.rehearsal.mount_plan import KERNEL_TREES, reachable_names
 from aptguard.rehearsal.mountinfo import Mount, is_below
 from aptguard.rehearsal.observer import ObservedLayer, Observer
+from aptguard.rehearsal.other_case import CaselessPlaces
 from aptguard.rehearsal.questions import questions_path, read_questions
 from aptguard.rehearsal.recorders import calls_path, read_calls
+from aptguard.rehearsal.small_copy import xattr_names
 from aptguard.rehearsal.storage_places import StoragePlaces
 from aptguard.shown import shown
 
@@ -33,6 +40,22 @@ _STAND_IN_KINDS = frozenset({Kind.CONTENT, Kind.XATTRS, Kind.CAPABILITY, Kind.AC
 
 
 @dataclass(slots=True)
+class FileCopy:
+    """A file that is a mount point: descriptors of its copy and of its original.
+
+    Its attributes are compared with those that the copy had at first: it may not hold all of the original's.
+    """
+
+    point: bytes
+    copy: int
+    original: int
+    before: Attributes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.before = attributes_of(self.copy)
+
+
+@dataclass(slots=True)
 class Scene:
     """The descriptors and facts that the init process sent."""
 
@@ -41,7 +64,8 @@ class Scene:
     namespace: int = -1  # keeps the mounts when the last process in them has ended
     shared_memory: int = -1
     layers: list[ObservedLayer] = field(default_factory=list)
-    files: list[tuple[bytes, int, int]] = field(default_factory=list)  # mount point, copy, original
+    files: list[FileCopy] = field(default_factory=list)
+    hollow: HollowFiles = field(default_factory=HollowFiles)
     mounts: list[Mount] = field(default_factory=list)
     untouched: frozenset[bytes] = frozenset()
     altered: frozenset[bytes] = frozenset()
@@ -55,21 +79,27 @@ def harvest_changes(
     """Return the changes, whether they are all of them, and what could not be read."""
     from aptguard.changes.upper import Layer, read_changes
 
-    unknowns: list[Unknown] = []
+    unknowns: list[Unknown] = [*scene.hollow.take()]
     changes: list[Change] = []
     truncated = False
-    for group in _groups(scene):
+    for group in _groups(scene, [layer for layer in scene.layers if not _is_untouched(layer)]):
         layers = [Layer(layer.mount_point, layer.upper, layer.lower, layer.index) for layer in group]
         found = read_changes(
             layers, limit=max(1, limit - len(changes)), ignore=lambda path, _: path in scene.untouched
         )
         truncated |= found.truncated
         unknowns += [Unknown("a part of the changes", str(problem)) for problem in found.problems]
-        for change in found.changes:
-            changes += _named(change, group[0].mount_point if len(group) == 1 else None, scene, observer)
+        written, unread = scene.hollow.judged(group, found.changes)
+        unknowns += unread
+        for change in written:
+            layer = group[0].mount_point if len(group) == 1 else None
+            changes += _named(change, None if layer in KERNEL_TREES else layer, scene, observer)
     for change in _file_changes(scene):
         changes += _named(change, change.path, scene, observer)
     unknowns += _hidden_in_links(scene, changes)
+    caseless = CaselessPlaces(scene.layers)
+    caseless.made(changes)
+    unknowns += (one for one in caseless.unknowns if one not in observer.unknowns)
     changes.sort(key=tree_order)
     return tuple(changes[:limit]), not (truncated or len(changes) > limit), tuple(unknowns)
 
@@ -100,7 +130,22 @@ def _hidden_in_links(scene: Scene, changes: list[Change]) -> list[Unknown]:
     return list(found.values())
 
 
-def _groups(scene: Scene) -> list[list[ObservedLayer]]:
+def _is_untouched(layer: ObservedLayer) -> bool:
+    """Whether the upper holds nothing and its root is as the lower's: most layers, and quickly told.
+
+    Of a copy more than its upper tells what happened to it: see HollowFiles.
+    """
+    try:
+        if layer.is_copy or names_in(layer.upper) or (layer.index is not None and names_in(layer.index)):
+            return False
+        before, after = Entry(layer.lower, b"."), Entry(layer.upper, b".")
+        xattrs = after.xattrs()
+        return not metadata_kinds(before.attributes(), after.attributes(xattrs, marks_of(xattrs).protected))
+    except OSError:
+        return False  # who reads it in full says what is wrong
+
+
+def _groups(scene: Scene, layers: list[ObservedLayer]) -> list[list[ObservedLayer]]:
     """Return the layers as they are read: together, as one limit then takes from all what lies deepest.
 
     Where the same file system is mounted in two places, one by one: then a path alone does not say where the
@@ -108,10 +153,10 @@ def _groups(scene: Scene) -> list[list[ObservedLayer]]:
     """
     devices = [mount.device for mount in scene.mounts]
     shared = {device for device in devices if devices.count(device) > 1}
-    points = {mount.point for mount in scene.mounts if mount.device in shared}
-    if any(layer.mount_point in points for layer in scene.layers):
-        return [[layer] for layer in scene.layers]
-    return [scene.layers] if scene.layers else []
+    points = {mount.point for mount in scene.mounts if mount.device in shared} - KERNEL_TREES
+    if any(layer.mount_point in points for layer in layers):
+        return [[layer] for layer in layers]
+    return [layers] if layers else []
 
 
 def _named(change: Change, layer: bytes | None, scene: Scene, observer: Observer) -> list[Change]:
@@ -147,19 +192,22 @@ def _without_our_part(change: Change, scene: Scene) -> Change | None:
 
 def _file_changes(scene: Scene) -> Iterable[Change]:
     """Yield a change for each file mount point whose copy differs from the original."""
-    for point, copy, original in scene.files:
-        before, after = os.fstat(original), os.fstat(copy)
-        kinds = set()
-        if before.st_size != after.st_size or _content(copy) != _content(original):
+    for file in scene.files:
+        before, after = os.fstat(file.original), attributes_of(file.copy)
+        kinds = metadata_kinds(file.before, after)
+        if before.st_size != after.stat.st_size or _content(file.copy) != _content(file.original):
             kinds.add(Kind.CONTENT)
-        if before.st_mode != after.st_mode:
-            kinds.add(Kind.MODE)
-        if before.st_uid != after.st_uid:
-            kinds.add(Kind.OWNER)
-        if before.st_gid != after.st_gid:
-            kinds.add(Kind.GROUP)
         if kinds:
-            yield Change(point, frozenset(kinds), _node(before), _node(after))
+            yield Change(file.point, frozenset(kinds), _node(before), _node(after.stat))
+
+
+def attributes_of(fd: int) -> Attributes:
+    """Return all but the content of the open file ``fd``."""
+    return Attributes(
+        os.fstat(fd),
+        {name: os.getxattr(fd, name) for name in xattr_names(fd)},
+        inode_attributes(b"", directory=fd)[0],
+    )
 
 
 def _content(fd: int) -> bytes:

@@ -24,6 +24,7 @@ class Cover(Enum):
     OVERLAY = "overlay"
     ALIAS = "alias"  # a bind mount of a directory that another overlay already shows
     COPY = "overlay of a copy"  # a small file system that overlayfs refuses
+    NAMES = "overlay of its names"  # the same, where reading is dear: a copy without most of the content
     FILE = "copy of a file"
     READ_ONLY = "read-only"  # what an overlay was planned for and refused
     UNCOVERED = "uncovered"  # nothing is seen of it, but who goes there is: see tripwire
@@ -64,13 +65,30 @@ class MountPlan:
         )
 
 
-# Trees of the kernel's own making which the rehearsal builds anew.
-_REPLACED_TREES = (b"/proc", b"/sys", b"/dev")
-# File systems without files of anybody's.
+# Trees of the kernel's own making which the rehearsal builds anew. What somebody mounts in them is covered as
+# it is elsewhere: memory that programs share in /dev/shm, for one.
+KERNEL_TREES = frozenset((b"/proc", b"/sys"))  # a change there has one name, wherever else they are mounted
+_REPLACED_TREES = (*sorted(KERNEL_TREES), b"/dev")
+# File systems without files of anybody's, or with some that only show the kernel's (lxcfs(1)).
 KERNEL_KINDS = frozenset(
-    b"proc sysfs cgroup cgroup2 devpts securityfs debugfs tracefs bpf pstore efivarfs configfs fusectl "
-    b"binfmt_misc rpc_pipefs nsfs selinuxfs nfsd mqueue hugetlbfs".split()
+    b"proc sysfs cgroup cgroup2 devpts securityfs debugfs tracefs bpf pstore configfs fusectl "
+    b"binfmt_misc rpc_pipefs nsfs selinuxfs nfsd mqueue hugetlbfs fuse.lxcfs".split()
 )
+# Those of them in which somebody may keep something, and what; see kernel_holdings.
+MAY_HOLD: Mapping[bytes, str] = MappingProxyType(
+    {
+        b"bpf": "programs and maps of the kernel's packet filter are kept there",
+        b"configfs": "devices are set up there",
+        b"fusectl": "connections to file systems in user space can be cut there",
+        b"hugetlbfs": "programs keep large pages of memory there",
+        b"mqueue": "message queues are kept there",
+        b"pstore": "reports of crashes are kept there",
+    }
+)
+# The firmware's variables: each reading is a call of the firmware (Documentation/filesystems/efivarfs.rst).
+_FIRMWARE = b"efivarfs"
+# Of the control groups, and of what an automounter mounts there, the rehearsal shows nothing.
+_NEVER_SHOWN = (b"/sys/fs/cgroup", b"/proc/sys/fs/binfmt_misc")
 # File systems that wait for a server; those in user space do too.
 _NETWORK = frozenset(
     b"nfs nfs4 cifs smb3 smbfs ceph afs 9p ncpfs coda glusterfs gfs2 ocfs2 lustre virtiofs orangefs".split()
@@ -104,8 +122,22 @@ def plan_mounts(
 
 
 def is_made_anew(mount: Mount) -> bool:
-    """Whether the rehearsal has one of its own there, or none: trees and file systems of the kernel's."""
-    return mount.kind in KERNEL_KINDS or any(is_below(mount.point, tree) for tree in _REPLACED_TREES)
+    """Whether the rehearsal has one of its own there, or none: trees and file systems of the kernel's.
+
+    Also what hides a part of such a tree, as container engines do: a read-only mount in /proc or /sys.
+    """
+    if mount.kind in KERNEL_KINDS or mount.point in _REPLACED_TREES:
+        return True
+    if any(is_below(mount.point, hidden) for hidden in _NEVER_SHOWN):
+        return True
+    if is_below(mount.point, b"/dev"):
+        return mount.kind == b"devtmpfs"
+    return is_inside_a_tree(mount.point) and mount.read_only
+
+
+def is_inside_a_tree(point: bytes) -> bool:
+    """Whether ``point`` lies in /proc, /sys or /dev."""
+    return any(is_below(point, tree) for tree in _REPLACED_TREES)
 
 
 def needs_a_server(mount: Mount) -> bool:
@@ -117,6 +149,8 @@ def needs_a_server(mount: Mount) -> bool:
 
 def why_uncovered(mount: Mount, silent: Mapping[bytes, str]) -> str | None:
     """Return why nothing can be seen of the file system ``mount``; None if it can."""
+    if mount.kind in MAY_HOLD:
+        return silent.get(mount.point)
     if mount.point == b"/" or is_made_anew(mount):
         return None
     if mount.kind == b"autofs":
@@ -142,7 +176,8 @@ def _plan_one(mount: Mount, is_file: bool, covered: list[Mount], uncovered: Mapp
 
     if mount.point == b"/":
         return made(Cover.OVERLAY)
-    if is_made_anew(mount):
+    # A file there shows a device or the kernel's own (kcore hidden by the null device): nothing to look into.
+    if mount.point not in uncovered and (is_made_anew(mount) or (is_file and is_inside_a_tree(mount.point))):
         return made(Cover.REPLACED, "the rehearsal has its own, or an empty place")
     above = [point for point in uncovered if is_below(mount.point, point) and point != mount.point]
     if above:
@@ -155,6 +190,8 @@ def _plan_one(mount: Mount, is_file: bool, covered: list[Mount], uncovered: Mapp
         return made(Cover.ALIAS, base=base.point, inner=inner)
     if is_file:
         return made(Cover.FILE)
+    if mount.kind == _FIRMWARE:
+        return made(Cover.NAMES)
     if mount.kind in _REFUSED_BY_OVERLAY:
         return made(Cover.COPY)
     return made(Cover.OVERLAY)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from aptguard.changes.model import Cause, Kind
-from aptguard.rehearsal.model import AccountStep, Effect, ScriptRun
+from aptguard.rehearsal.model import AccountStep, Effect, ScriptRun, Unknown
+from aptguard.rehearsal.other_case import CaselessPlaces
 
 T = TypeVar("T")
 
@@ -18,13 +19,16 @@ T = TypeVar("T")
 class ObservedLayer:
     """One overlay: its mount point, and directory descriptors of its upper, its lower and its index, if any.
 
-    The descriptors belong to the supervisor and stay open until the result is made.
+    The descriptors belong to the supervisor and stay open until the result is made. ``is_copy``: the lower
+    was copied for the rehearsal. ``ignores_case``: names of the machine's own file system there know no case.
     """
 
     mount_point: bytes
     upper: int
     lower: int
     index: int | None = None
+    is_copy: bool = False
+    ignores_case: bool = False
 
 
 class Observer(Protocol):
@@ -69,6 +73,10 @@ class Observer(Protocol):
     @property
     def scripts(self) -> Sequence[ScriptRun]:
         """Return the runs of maintainer scripts, ``begin`` by time.monotonic()."""
+
+    @property
+    def unknowns(self) -> Sequence[Unknown]:
+        """Return what the scripts named of which it cannot be told what becomes of it."""
 
     @property
     def notes(self) -> Sequence[str]:
@@ -130,6 +138,11 @@ class NoObserver:
         return ()
 
     @property
+    def unknowns(self) -> Sequence[Unknown]:
+        """Return nothing; see ShieldedObserver."""
+        return ()
+
+    @property
     def notes(self) -> Sequence[str]:
         """Return why nothing was observed."""
         return (self._reason,)
@@ -145,9 +158,11 @@ class ShieldedObserver:
         self._observer = observer
         self._packages = packages
         self._earlier_notes: tuple[str, ...] = ()
+        self._layers: Sequence[ObservedLayer] = ()
 
     def attach(self, workspace_fd: int, merged_root_fd: int, layers: Sequence[ObservedLayer]) -> None:
         """Begin, or go on without."""
+        self._layers = layers
         self._shielded(lambda: self._observer.attach(workspace_fd, merged_root_fd, layers), None)
 
     def filenos(self) -> Sequence[int]:
@@ -192,6 +207,15 @@ class ShieldedObserver:
     def scripts(self) -> Sequence[ScriptRun]:
         """Return the runs of maintainer scripts that were seen."""
         return self._shielded(lambda: self._observer.scripts, ())
+
+    @property
+    def unknowns(self) -> Sequence[Unknown]:
+        """Return what the observer has to say; where there is none any more, each place without case."""
+        nothing: tuple[Unknown, ...] = ()
+        known = self._shielded(lambda: tuple(self._observer.unknowns), nothing)
+        if not isinstance(self._observer, NoObserver):
+            return known
+        return CaselessPlaces(self._layers).unseen("nothing was observed")
 
     @property
     def notes(self) -> Sequence[str]:

@@ -23,26 +23,38 @@ _OPTIONS = (
     b"metacopy=on,redirect_dir=on,index=off,xino=auto,volatile",
     b"metacopy=off,redirect_dir=nofollow,index=off,volatile",
 )
+# On a file system without file handles there are neither an index nor steady inode numbers; asked for, the
+# kernel would leave them out with a line in its log.
+_WITHOUT_HANDLES = (
+    b"metacopy=on,redirect_dir=on,index=off,xino=off,volatile",
+    b"metacopy=off,redirect_dir=nofollow,index=off,xino=off,volatile",
+)
 WITHOUT_INDEX, WORST = 1, 2
 _FS_IOC_SETFLAGS = linux.ioctl_number(ord("f"), 2, struct.calcsize("l"))  # linux/fs.h; flags as in statx(2)
 
 
 @dataclass(slots=True)
 class LayerPlace:
-    """One overlay: where it stands, its upper directory in the workspace, a descriptor of its lower."""
+    """One overlay: where it stands, its upper directory in the workspace, a descriptor of its lower.
+
+    ``is_copy``, ``ignores_case``: see ObservedLayer.
+    """
 
     point: bytes
     upper: bytes
     lower: int
+    is_copy: bool = False
+    ignores_case: bool = False
 
 
 def mount_overlay(
-    home: bytes, lower: int, *, read_only: bool, flags: int = linux.MS_NODEV
+    home: bytes, lower: int, *, read_only: bool, flags: int = linux.MS_NODEV, has_handles: bool = True
 ) -> tuple[int, str]:
     """Mount an overlay over the directory ``lower``, in the new directory ``home``: upper, work and merged.
 
     Returns the place of the options that were taken (0 to WORST) and why the better ones were refused.
-    ``read_only``: the merged directory refuses writing. Raises OSError when overlayfs takes none of them.
+    ``read_only``: the merged directory refuses writing. ``has_handles``: False where it is known that the
+    lower has no file handles. Raises OSError when overlayfs takes none of them.
     """
     for directory in (home, home + b"/upper", home + b"/work", home + b"/merged"):
         os.mkdir(directory, 0o700)
@@ -51,7 +63,7 @@ def mount_overlay(
     if read_only:
         flags |= linux.MS_RDONLY
     refusals: list[OSError] = []
-    for place, options in enumerate(_OPTIONS):
+    for place, options in enumerate(_OPTIONS if has_handles else _WITHOUT_HANDLES):
         try:
             linux.mount(b"overlay", home + b"/merged", b"overlay", flags, where + options)
         except OSError as error:

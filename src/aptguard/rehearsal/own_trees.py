@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """/proc and /sys of a rehearsal: fresh ones, in which nothing of the machine can be changed.
 
+What a script writes in /sys, and to the few files of /proc by which a device or the machine itself is taken
+away, goes into an upper directory of the rehearsal's and is a change like any other. All else in /proc
+refuses writing.
+
 Which parts of /proc must not be writable follows the table of systemd-nspawn (nspawn-mount.c), taken further:
 everything at its top level that is no process, so that a newer kernel's additions are covered too.
 """
@@ -14,8 +18,11 @@ import stat
 from aptguard.rehearsal import linux
 from aptguard.rehearsal.devices import Devices, show_device
 from aptguard.rehearsal.model import Limits
+from aptguard.rehearsal.overlay import LayerPlace, mount_overlay
 
 _HIDDEN = (b"kcore", b"keys", b"key-users", b"kallsyms", b"timer_list", b"sched_debug", b"kmsg")
+# Writing to them takes devices or the machine away: Documentation/admin-guide/sysrq.rst, and proc(5).
+_SWITCHES = (b"sysrq-trigger", b"scsi/scsi")
 _PROCESS_LINKS = (b"self", b"thread-self", b"mounts", b"net")
 _QUIET = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
 
@@ -37,6 +44,54 @@ def mount_proc(target: bytes, devices: Devices, limits: Limits) -> None:
         if not stat.S_ISLNK(os.lstat(path).st_mode):
             linux.mount(path, path, b"", linux.MS_BIND)
             linux.mount(b"none", path, b"", linux.MS_BIND | linux.MS_REMOUNT | linux.MS_RDONLY | _QUIET)
+
+
+def overlay_switches(target: bytes) -> LayerPlace | None:
+    """Put a file of the rehearsal's own over each switch of the /proc at ``target``; None if it has none.
+
+    A file among them stays readable. There is no overlay: what was put there is compared with a second one.
+    """
+    home = b"layers/switches"
+    upper, lower = home + b"/upper", home + b"/lower"
+    found = [name for name in _SWITCHES if os.path.exists(target + b"/" + name)]
+    if not found:
+        return None
+    for name in found:
+        status = os.lstat(target + b"/" + name)
+        content = b""
+        if status.st_mode & stat.S_IRUSR:
+            with open(target + b"/" + name, "rb") as file:
+                content = file.read(1 << 16)
+        for directory in (upper, lower):
+            copy = directory + b"/" + name
+            os.makedirs(os.path.dirname(copy), 0o755, exist_ok=True)
+            fd = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                os.write(fd, content)
+                os.fchmod(fd, stat.S_IMODE(status.st_mode))
+            finally:
+                os.close(fd)
+        linux.mount(upper + b"/" + name, target + b"/" + name, b"", linux.MS_BIND)
+    fd = os.open(lower, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    return LayerPlace(b"/proc", upper, fd)
+
+
+def overlay_sys(target: bytes) -> LayerPlace:
+    """Mount an overlay over a /sys that shows the new network namespace and no control groups.
+
+    Raises OSError where the kernel has no overlay over sysfs.
+    """
+    os.mkdir(b"sys")
+    mount_sys(b"sys")
+    fd = os.open(b"sys", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    home = b"layers/sys"
+    try:
+        mount_overlay(home, fd, read_only=False, flags=_QUIET, has_handles=False)
+    except OSError:
+        os.close(fd)
+        raise
+    linux.mount(home + b"/merged", target, b"", linux.MS_BIND)
+    return LayerPlace(b"/sys", home + b"/upper", fd)
 
 
 def mount_sys(target: bytes) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from aptguard.rehearsal import linux, tripwire
@@ -23,8 +23,17 @@ from aptguard.rehearsal.devices import (
     mount_inside_dev,
     overlay_dev,
 )
+from aptguard.rehearsal.hollow_files import mark_directories
+from aptguard.rehearsal.kernel_holdings import holdings
 from aptguard.rehearsal.model import Limits, Unknown
-from aptguard.rehearsal.mount_plan import Cover, MountPlan, Planned, plan_mounts, why_uncovered
+from aptguard.rehearsal.mount_plan import (
+    Cover,
+    MountPlan,
+    Planned,
+    is_inside_a_tree,
+    plan_mounts,
+    why_uncovered,
+)
 from aptguard.rehearsal.mountinfo import Mount, is_below, read_mountinfo, visible_mounts
 from aptguard.rehearsal.overlay import (
     WITHOUT_INDEX,
@@ -33,8 +42,8 @@ from aptguard.rehearsal.overlay import (
     for_comparison,
     mount_overlay,
 )
-from aptguard.rehearsal.own_trees import mount_proc, mount_sys
-from aptguard.rehearsal.small_copy import TooMuchToCopy, copy_file, copy_tree
+from aptguard.rehearsal.own_trees import mount_proc, mount_sys, overlay_switches, overlay_sys
+from aptguard.rehearsal.small_copy import TooMuchToCopy, TreeCopy, copy_file, copy_tree, copy_variables
 from aptguard.rehearsal.workspace import make_workspace
 from aptguard.shown import shown
 
@@ -47,7 +56,9 @@ class RootTree:
     """What was built.
 
     ``file_copies``: mount point of a file, its copy in the workspace, its original. ``tripwires``: mount
-    point, reason, root directory; what happens at them comes out of ``tripwire_pipe``.
+    point, reason, root directory; what happens at them comes out of ``tripwire_pipe``. ``hollow`` are paths
+    of files that were copied without their content; their use comes out of ``hollow_group``.
+    ``own_shared_memory``: the machine has none, and what is in /dev/shm lies outside of the workspace.
     """
 
     workspace: int
@@ -57,6 +68,9 @@ class RootTree:
     file_copies: list[LayerPlace] = field(default_factory=list)
     tripwires: list[tuple[bytes, str, int]] = field(default_factory=list)
     tripwire_pipe: int = -1
+    hollow: list[bytes] = field(default_factory=list)
+    hollow_group: int = -1
+    own_shared_memory: bool = True
     unknowns: list[Unknown] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -71,18 +85,27 @@ def build_root_tree(limits: Limits, silent: Mapping[bytes, str], disk: int | Non
     linux.mount(b"none", b"/", b"", linux.MS_REC | linux.MS_PRIVATE)
     with open("/proc/self/mountinfo", "rb") as file:
         mounts = visible_mounts(read_mountinfo(file.read()))
+    silent = {**silent, **holdings(mounts)}
     plan = plan_mounts(mounts, _files_among(mounts, silent), silent)
     sources = _Sources(plan)
     devices = Devices()
     tree = RootTree(make_workspace(limits, disk), mounts, plan, unknowns=sources.unknowns)
     for directory in (b"root", b"layers", b"files", b"copies"):
         os.mkdir(directory, 0o700)
-    _place_all(tree, sources.opened)
-    _lay_tripwires(tree)
+    made = _make_all(tree, sources.opened)
+    _attach(tree, [one for one in made if not is_inside_a_tree(one[0].point)])
     mount_proc(b"root/proc", devices, limits)
-    mount_sys(b"root/sys")
-    _place_devices(tree, devices)
-    mount_inside_dev(b"root/dev", limits)
+    switches = overlay_switches(b"root/proc")
+    if switches is not None:
+        tree.layers.append(switches)
+    _place_sys(tree)
+    in_trees = [one for one in made if is_inside_a_tree(one[0].point)]
+    _place_devices(tree, devices, [planned.point for planned, _ in in_trees])
+    tree.own_shared_memory = all(planned.point != b"/dev/shm" for planned, _ in in_trees)
+    mount_inside_dev(b"root/dev", limits, shared_memory=tree.own_shared_memory)
+    _attach(tree, in_trees)
+    _lay_tripwires(tree)
+    _mark_hollow_files(tree)
     devices.close()
     return tree
 
@@ -107,7 +130,7 @@ class _Sources:
         self.unknowns: list[Unknown] = []
         for planned in plan.mounts:
             match planned.cover:
-                case Cover.OVERLAY | Cover.COPY | Cover.FILE | Cover.READ_ONLY:
+                case Cover.OVERLAY | Cover.COPY | Cover.NAMES | Cover.FILE | Cover.READ_ONLY:
                     self._open(planned)
                 case Cover.REPLACED | Cover.ALIAS | Cover.UNCOVERED | Cover.BELOW:
                     pass
@@ -127,8 +150,8 @@ class _Sources:
         self.opened[planned.point] = fd
 
 
-def _place_all(tree: RootTree, sources: dict[bytes, int]) -> None:
-    """Make all overlays and copies in the workspace, then attach everything, parents first.
+def _make_all(tree: RootTree, sources: dict[bytes, int]) -> list[tuple[Planned, bytes]]:
+    """Make all overlays and copies in the workspace; return what is to be attached, parents first.
 
     An alias shows a part of an overlay that may stand deeper in the tree than the alias itself, and must not
     show what is mounted in there; so nothing is attached before all of it is made.
@@ -151,6 +174,10 @@ def _place_all(tree: RootTree, sources: dict[bytes, int]) -> None:
             planned = replace(planned, cover=Cover.READ_ONLY)  # noqa: PLW2901
         if path is not None:
             made.append((planned, path))
+    return made
+
+
+def _attach(tree: RootTree, made: list[tuple[Planned, bytes]]) -> None:
     merged = {place.point: os.path.dirname(place.upper) + b"/merged/" for place in tree.layers}
     for planned, path in made:
         alias = merged.get(planned.base, b"layers/none/") + planned.inner
@@ -169,7 +196,7 @@ def _is_read_only(planned: Planned) -> bool:
             return True
         case Cover.ALIAS | Cover.FILE:
             return planned.read_only
-        case Cover.OVERLAY | Cover.COPY | Cover.UNCOVERED | Cover.BELOW | Cover.REPLACED:
+        case Cover.OVERLAY | Cover.COPY | Cover.NAMES | Cover.UNCOVERED | Cover.BELOW | Cover.REPLACED:
             return False  # an overlay of a read-only mount refuses writing by itself
 
 
@@ -179,13 +206,14 @@ def _make(tree: RootTree, number: int, planned: Planned, source: int) -> bytes |
         case Cover.OVERLAY:
             return _overlay(tree, number, planned, source, for_comparison(source))
         case Cover.COPY:
-            copy = b"copies/%d" % number
-            without_content = copy_tree(source, copy)
-            fd = os.open(copy, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fd, hollow = _copy(tree, number, planned, source, copy_tree)
             note = f"{shown(planned.point)} is rehearsed on a copy: overlayfs refuses its file system"
-            if without_content:
-                note += f" (scripts read zeros in {without_content} of its large files)"
+            if hollow:
+                note += f" (without the content of {hollow} of its large files)"
             tree.notes.append(note)
+            return _overlay(tree, number, planned, fd, fd)
+        case Cover.NAMES:
+            fd, _ = _copy(tree, number, planned, source, copy_variables)
             return _overlay(tree, number, planned, fd, fd)
         case Cover.FILE:
             if not stat.S_ISREG(os.fstat(source).st_mode):
@@ -198,6 +226,16 @@ def _make(tree: RootTree, number: int, planned: Planned, source: int) -> bytes |
             return _read_only_view(tree, number, planned, source)
         case Cover.UNCOVERED | Cover.BELOW | Cover.REPLACED | Cover.ALIAS:
             return None
+
+
+def _copy(
+    tree: RootTree, number: int, planned: Planned, source: int, copier: Callable[[int, bytes], TreeCopy]
+) -> tuple[int, int]:
+    """Return a descriptor of a copy of ``source``, and how many of its files came without content."""
+    copy = b"copies/%d" % number
+    hollow = copier(source, copy).without_content
+    tree.hollow += [planned.point + b"/" + path for path in hollow]
+    return os.open(copy, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), len(hollow)
 
 
 def _overlay(tree: RootTree, number: int, planned: Planned, lower: int, original: int) -> bytes:
@@ -214,16 +252,29 @@ def _overlay(tree: RootTree, number: int, planned: Planned, lower: int, original
         reason = f"the overlay cannot do them as the machine does ({refusal})"
         tree.unknowns.append(Unknown(what, reason, planned.point))
     if not planned.read_only:
-        tree.layers.append(LayerPlace(planned.point, home + b"/upper", original))
+        is_copy = planned.cover in (Cover.COPY, Cover.NAMES)
+        caseless = planned.cover is Cover.COPY
+        tree.layers.append(LayerPlace(planned.point, home + b"/upper", original, is_copy, caseless))
     return home + b"/merged"
 
 
-def _place_devices(tree: RootTree, devices: Devices) -> None:
+def _place_sys(tree: RootTree) -> None:
     try:
-        tree.layers.append(overlay_dev(b"root/dev", devices))
+        tree.layers.append(overlay_sys(b"root/sys"))
+    except OSError as error:
+        reason = f"there is no overlay of it ({error.strerror}); changes in it are not seen"
+        tree.unknowns.append(Unknown("what scripts write in /sys", reason, b"/sys"))
+        mount_sys(b"root/sys")
+
+
+def _place_devices(tree: RootTree, devices: Devices, mounted: list[bytes]) -> None:
+    tripwires = [planned.point for planned in tree.plan.mounts if planned.cover is Cover.UNCOVERED]
+    points = [point for point in (*mounted, *tripwires) if is_below(point, b"/dev")]
+    try:
+        tree.layers.append(overlay_dev(b"root/dev", devices, points))
     except NoDeviceNodesError as error:
         tree.notes.append(f"changes in /dev are not seen, for it has no device nodes of its own: {error}")
-        bind_dev(b"root/dev", devices)
+        bind_dev(b"root/dev", devices, points)
 
 
 def _lay_tripwires(tree: RootTree) -> None:
@@ -243,6 +294,18 @@ def _lay_tripwires(tree: RootTree) -> None:
         tree.notes.append(
             f"{shown(planned.point)} is not rehearsed: {planned.reason}; to go there makes it unknown"
         )
+
+
+def _mark_hollow_files(tree: RootTree) -> None:
+    """Have it told who uses a file without content; where that fails, what scripts read there is unknown."""
+    if not tree.hollow:
+        return
+    directories = {b"root" + os.path.dirname(path) for path in tree.hollow}
+    try:
+        tree.hollow_group = mark_directories(sorted(directories))
+    except OSError as error:
+        what = "what scripts read in files that were not copied"
+        tree.unknowns.append(Unknown(what, f"it cannot be seen who opens them: {error.strerror}"))
 
 
 def _read_only_view(tree: RootTree, number: int, planned: Planned, source: int) -> bytes:

@@ -21,13 +21,14 @@ from typing import NoReturn
 
 from aptguard.rehearsal import linux
 from aptguard.rehearsal.bounds import processes_exhausted
-from aptguard.rehearsal.channel import receive, send
+from aptguard.rehearsal.channel import plain, receive, send
 from aptguard.rehearsal.confinement import confine
 from aptguard.rehearsal.model import Limits, RehearsalRequest, Step, Unknown
 from aptguard.rehearsal.pending_triggers import with_waiting
 from aptguard.rehearsal.questions import place_question_recorder
 from aptguard.rehearsal.recorders import Placed, find_programs, place_recorders, still_ours
-from aptguard.rehearsal.root_tree import RootTree, build_root_tree
+from aptguard.rehearsal.root_tree import build_root_tree
+from aptguard.rehearsal.tree_messages import send_tree
 from aptguard.rehearsal.unit_states import make_places
 from aptguard.shown import shown
 
@@ -115,14 +116,16 @@ def _prepare(
     )
     programs = find_programs()
     tree = build_root_tree(request.limits, silent, disk)
-    _send_layers(tree, control)
+    send_tree(tree, control)
     os.chdir(b"root")
     linux.pivot_root(b".", b".")
     linux.umount2(b".", linux.MNT_DETACH)
     os.chdir(b"/")
     merged = os.open(b"/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     namespace = os.open(b"/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-    shared_memory = os.open(b"/dev/shm", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    shared_memory: tuple[int, ...] = ()
+    if tree.own_shared_memory:
+        shared_memory = (os.open(b"/dev/shm", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC),)
     os.umask(0o022)
     placed, not_placed = place_recorders(programs)
     listening, not_heard = place_question_recorder(request.answers)
@@ -133,9 +136,9 @@ def _prepare(
     send(
         control,
         "built",
-        (merged, namespace, shared_memory),
+        (merged, namespace, *shared_memory),
         unknowns=[
-            {"what": unknown.what, "reason": unknown.reason, "path": _plain(unknown.path)}
+            {"what": unknown.what, "reason": unknown.reason, "path": plain(unknown.path)}
             for unknown in tree.unknowns
         ],
         notes=[*tree.notes, *filter(None, [loopback_is_off])],
@@ -149,30 +152,6 @@ def _prepare(
     for fd in heard:
         os.close(fd)  # with it a script could let through, or hold, whatever calls another one makes
     return (*placed, *listening)
-
-
-def _send_layers(tree: RootTree, control: socket.socket) -> None:
-    send(control, "workspace", (tree.workspace,))
-    for mount in tree.mounts:
-        send(
-            control,
-            "mount",
-            id=mount.id,
-            device=_plain(mount.device),
-            root=_plain(mount.root),
-            point=_plain(mount.point),
-        )
-    for kind, places in (("layer", tree.layers), ("file", tree.file_copies)):
-        for place in places:
-            send(control, kind, (place.lower,), point=_plain(place.point), upper=_plain(place.upper))
-    if tree.tripwires:
-        send(control, "tripwires", (tree.tripwire_pipe,))
-    for point, reason, root in tree.tripwires:
-        send(control, "tripwire", (root,), point=_plain(point), reason=reason)
-
-
-def _plain(path: bytes | None) -> str | None:
-    return None if path is None else path.decode("utf-8", "surrogateescape")
 
 
 def _raise_loopback() -> str | None:
@@ -236,7 +215,7 @@ def _run(
                 number=number,
                 status=exit_status,
                 seconds=time.monotonic() - started,
-                left_out=[_plain(package) for package in left_out],
+                left_out=[plain(package) for package in left_out],
             )
             if exit_status != 0:
                 break
@@ -251,9 +230,9 @@ def _run(
         "quiet",
         stopped=reason,
         leftovers=leftovers[:50],
-        untouched=[_plain(path) for path in untouched],
-        altered=[_plain(path) for path in altered],
-        masked=[_plain(path) for path in set(masked) if not os.path.lexists(path)],
+        untouched=[plain(path) for path in untouched],
+        altered=[plain(path) for path in altered],
+        masked=[plain(path) for path in set(masked) if not os.path.lexists(path)],
     )
 
 
@@ -303,6 +282,8 @@ def _become(request: RehearsalRequest, step: Step, output: int, status: int) -> 
     environment = {name: value for name, value in request.environment.items() if name not in _NOT_OURS}
     # systemctl believes that this is no chroot, finds no systemd and fails; so it has to be told.
     environment[b"SYSTEMD_OFFLINE"] = b"1"
+    # libudev takes only a sysfs for one, and here stands an overlay over it (sd-device).
+    environment[b"SYSTEMD_DEVICE_VERIFY_SYSFS"] = b"0"
     # Refusals and dpkg's own words are read afterwards; this asks gettext for the words of the source.
     environment[b"LANGUAGE"] = b"en"
     argv = step.argv

@@ -19,11 +19,12 @@ from dataclasses import replace
 from typing import Any
 
 from aptguard.changes.model import Change
-from aptguard.rehearsal import harvest, linux, overlay
+from aptguard.rehearsal import harvest, linux
 from aptguard.rehearsal.answering import silent_mounts
 from aptguard.rehearsal.bounds import Every, for_machine, memory_exhausted, read_memory, room_exhausted
 from aptguard.rehearsal.channel import channel, mount_in, path_in, receive, send
 from aptguard.rehearsal.failure import describe_failure
+from aptguard.rehearsal.hollow_files import HollowFiles
 from aptguard.rehearsal.meanwhile import changed_meanwhile, moment
 from aptguard.rehearsal.model import (
     Effect,
@@ -35,7 +36,9 @@ from aptguard.rehearsal.model import (
     Unknown,
 )
 from aptguard.rehearsal.notifications import Notifications
-from aptguard.rehearsal.observer import NoObserver, ObservedLayer, Observer
+from aptguard.rehearsal.observer import NoObserver, Observer
+from aptguard.rehearsal.refused_settings import settings_refused
+from aptguard.rehearsal.tree_messages import layer_in, open_in_workspace
 from aptguard.rehearsal.tripwire import Tripwires
 from aptguard.rehearsal.unit_states import UnitStates
 from aptguard.rehearsal.upper_room import UpperRoom
@@ -205,16 +208,15 @@ class Supervisor:
             case "mount":
                 self._scene.mounts.append(mount_in(message))
             case "layer":
-                upper = self._open_in_workspace(message, os.O_DIRECTORY)
-                index = overlay.open_index(self._scene.workspace, path_in(message["upper"]))
-                point = path_in(message["point"])
-                self._scene.layers.append(ObservedLayer(point, upper, descriptors[0], index))
+                self._scene.layers.append(layer_in(message, self._scene.workspace, descriptors[0]))
             case "workspace":
                 self._scene.workspace = descriptors[0]
                 self._notes += self._room.mounted(descriptors[0])
             case "file":
-                copy = self._open_in_workspace(message, 0)
-                self._scene.files.append((path_in(message["point"]), copy, descriptors[0]))
+                copy = open_in_workspace(message, self._scene.workspace)
+                self._scene.files.append(harvest.FileCopy(path_in(message["point"]), copy, descriptors[0]))
+            case "hollow":
+                self._scene.hollow = HollowFiles(descriptors[0])
             case "tripwires":
                 (self._tripwires.pipe,) = descriptors
             case "tripwire":
@@ -222,7 +224,8 @@ class Supervisor:
             case "units":
                 self._units.listen(*descriptors)
             case "built":
-                self._scene.merged, self._scene.namespace, self._scene.shared_memory = descriptors
+                self._scene.merged, self._scene.namespace, *own_shared_memory = descriptors
+                self._scene.shared_memory = own_shared_memory[0] if own_shared_memory else -1
                 self._unknowns += [
                     Unknown(item["what"], item["reason"], path_in(item["path"]) if item["path"] else None)
                     for item in message["unknowns"]
@@ -246,10 +249,6 @@ class Supervisor:
             case other:
                 raise ValueError(f"the init process sent {other!r}, which is no message of ours")
         return True
-
-    def _open_in_workspace(self, message: dict[str, Any], kind: int) -> int:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | kind
-        return os.open(path_in(message["upper"]), flags, dir_fd=self._scene.workspace)
 
     def _take_step(self, message: dict[str, Any]) -> None:
         number = message["number"]
@@ -321,6 +320,7 @@ class Supervisor:
         begun = time.monotonic()
         self._unknowns += self._tripwires.touched()
         self._observer.finish()
+        self._unknowns += self._observer.unknowns
         while self._output_pipe >= 0 and select.select([self._output_pipe], [], [], 0)[0]:
             self._take_output()
         passed = memory_exhausted(self._memory, read_memory()) or self._room_exhausted()
@@ -346,6 +346,7 @@ class Supervisor:
             self._unknowns += unread
         self._timing["reading"] = time.monotonic() - begun
         self._timing["total"] = time.monotonic() - self._started
+        settings = settings_refused(self._output)
         done = [
             self._steps.get(number, StepResult(step.argv, None, 0.0))
             for number, step in enumerate(self._request.steps)
@@ -359,7 +360,7 @@ class Supervisor:
             complete=ended,
             collected=collected,
             unknowns=tuple(self._unknowns),
-            effects=(*effects, *self._notifications.effects, *self._attempts),
+            effects=(*effects, *settings, *self._notifications.effects, *self._attempts),
             notes=(*self._notes, *self._observer.notes),
             output=bytes(self._output[-self._request.limits.output_bytes :]),
             timing=self._timing,

@@ -21,7 +21,9 @@ from aptguard.rehearsal.attribution import SCRIPT_NAMES, Action, Attribution
 from aptguard.rehearsal.early_stop import EarlyStop
 from aptguard.rehearsal.home_removal import HomeRemovals
 from aptguard.rehearsal.lower_entries import LowerEntries
-from aptguard.rehearsal.model import AccountStep, Effect, ScriptRun
+from aptguard.rehearsal.model import AccountStep, Effect, ScriptRun, Unknown
+from aptguard.rehearsal.observer import ObservedLayer
+from aptguard.rehearsal.other_case import CaselessPlaces
 from aptguard.rehearsal.processes import look_at, start_time
 from aptguard.rehearsal.program_starts import LINKER_CACHE, NEW_SCRIPTS, ProgramStarts
 from aptguard.rehearsal.upper_changes import UpperChanges
@@ -78,6 +80,8 @@ class Watcher:
         self._in_window = 0
         self._programs = 0
         self._programs_limit = programs_per_script
+        self._caseless = CaselessPlaces()
+        self._blind = ""  # why not every script and program is seen
 
     def attach(self, workspace_fd: int, merged_root_fd: int, layers: Sequence[Layer]) -> None:
         """Start watching; before anything runs inside. Never raises: without fanotify there is a note.
@@ -87,6 +91,7 @@ class Watcher:
         self._before = LowerEntries(layers)
         self._accounts = AccountSteps(layers)
         self._removals.attach(merged_root_fd)
+        self._caseless = CaselessPlaces(one for one in layers if isinstance(one, ObservedLayer))
         try:
             self._changes = UpperChanges(workspace_fd, layers)
         except OSError as error:
@@ -97,8 +102,11 @@ class Watcher:
         try:
             self._starts = ProgramStarts(merged_root_fd)
         except OSError as error:
-            self._note(f"changes are told apart by process only, since program starts are not seen ({error})")
+            self._blind = f"program starts are not seen ({error})"
+            self._note(f"changes are told apart by process only, since {self._blind}")
             return
+        if not self._starts.sees_programs:
+            self._blind = "only the starts of scripts are seen"
         self.attribution.ordered = self._starts.waits
         if not self._starts.waits:
             self._note("attribution may be off by a moment: this kernel lets no script wait for the watcher")
@@ -219,6 +227,11 @@ class Watcher:
             last.ended = now
 
     @property
+    def unknowns(self) -> tuple[Unknown, ...]:
+        """Return what the scripts named where a name means more than the rehearsal shows."""
+        return self._caseless.unseen(self._blind) if self._blind else self._caseless.unknowns
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Return sentences for the report where attribution is not what it should be."""
         if self.attribution.truncated:
@@ -251,16 +264,18 @@ class Watcher:
         name = starts.executed_file(event)
         if name is None:
             self._programs += 1
-            if self._programs > self._programs_limit and starts.sees_programs:
+            if self._programs > self._programs_limit and starts.sees_programs and not self._caseless:
                 starts.see_programs(False)
             self._see(event.pid)
             if self.attribution.belongs_to_script(event.pid):
                 argv = self.attribution.command_of(event.pid)
                 self._removals.program_started(event.pid, argv, self.script_of(event.pid))
+                self._caseless.command(event.pid, argv)
         elif name.rpartition(b".")[2] in SCRIPT_NAMES:
             self._forget_ended()
             self._note_end(monotonic())
             self.attribution.script_started(event.pid, name, monotonic())
+            self._caseless.script(event.fd)
             self._programs = 0
             if not starts.sees_programs:
                 starts.see_programs(True)
@@ -351,6 +366,7 @@ class Watcher:
 
     def _give_up(self, reason: str) -> None:
         self.close()
+        self._blind = reason
         self._accounts.give_up()
         self._note(
             f"attribution incomplete: {reason}; "

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from unit.change_sets import PURGE, gone, judged, rules
+from aptguard.changes.model import Kind
+from unit.change_sets import PURGE, altered, gone, judged, rules
 
 # What no package lists, deleted by the purge of the package toy: the rule that speaks, None where none does.
 PLACES = (
@@ -16,6 +17,8 @@ PLACES = (
     ("/dev/null", "device-nodes"),
     ("/dev/stdout", "device-nodes"),
     ("/dev/foo", None),
+    ("/dev/shm/PostgreSQL.3", "shared-memory"),
+    ("/sys/firmware/efi/efivars/Boot0000-8be4df61-93ca-11d2-aa0d-00e098032b8c", "firmware-variables"),
     ("/var/lib/postgresql/15/main/PG_VERSION", "databases"),
     ("/var/lib/mysql/shop/orders.ibd", "databases"),
     ("/var/lib/toy/state", None),
@@ -29,3 +32,24 @@ def test_a_deletion_is_judged_by_the_rule_of_its_place(path: str, rule: str | No
     judgement = judged(PURGE, [gone(path)])
     assert rules(judgement) == ({rule} if rule else set())
     assert judgement.verdict.value == ("block" if rule else "allow")
+
+
+_DISK = "/sys/devices/pci0000:00/0000:00:1f.2/ata1/host0/target0:0:0/0:0:0:0"
+WRITTEN = (
+    ("/proc/sysrq-trigger", "kernel-switches"),
+    (f"{_DISK}/delete", "kernel-switches"),
+    ("/sys/devices/pci0000:00/0000:00:02.0/remove", "kernel-switches"),
+    ("/sys/bus/pci/drivers/ahci/unbind", "kernel-switches"),
+    ("/sys/devices/virtual/block/md0/md/array_state", "kernel-switches"),
+    (f"{_DISK}/block/sda/queue/scheduler", None),
+    (f"{_DISK}/uevent", None),
+    ("/sys/kernel/mm/transparent_hugepage/enabled", None),
+    ("/sys/module/zswap/parameters/enabled", None),
+    ("/dev/shm/PostgreSQL.3", None),
+)
+
+
+@pytest.mark.parametrize(("path", "rule"), WRITTEN)
+def test_what_is_written_to_the_kernel_is_judged_by_what_it_does(path: str, rule: str | None) -> None:
+    judgement = judged(PURGE, [altered(path, Kind.CONTENT)])
+    assert rules(judgement) == ({rule} if rule else set())
