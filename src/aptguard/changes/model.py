@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from os.path import basename
 
 
 class FileType(Enum):
@@ -67,6 +68,11 @@ class Cause:
     package: str | None
     script: str | None
     command: tuple[bytes, ...] = ()
+
+    @property
+    def is_dpkg(self) -> bool:
+        """Whether it was dpkg itself, and not a script of a package."""
+        return self.script is None and bool(self.command) and basename(self.command[0]) == b"dpkg"
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,6 @@ class Scene:
     mounts: list[Mount] = field(default_factory=list)
     untouched: frozenset[bytes] = frozenset()
     altered: frozenset[bytes] = frozenset()
-    masked: frozenset[bytes] = frozenset()
     earlier_causes: dict[bytes, tuple[Cause, ...]] = field(default_factory=dict)  # see RehearsalResult
 
 
@@ -135,8 +134,6 @@ def _named(change: Change, layer: bytes | None, scene: Scene, observer: Observer
 
 def _without_our_part(change: Change, scene: Scene) -> Change | None:
     """Return ``change`` without what the rehearsal itself did at the path; None when nothing is left."""
-    if change.path in scene.masked and change.deleted:
-        return None
     if change.path in scene.altered:
         kinds = change.kinds - _STAND_IN_KINDS
         return replace(change, kinds=kinds) if kinds else None

@@ -58,7 +58,7 @@ class RehearsalRequest:
 
     ``environment``, ``cwd`` and ``umask`` are the ones the scripts will really have. ``collect`` are
     files and directories whose content after the run is wanted (a directory: each regular file directly
-    in it). ``masked`` are files that must look absent inside (the guard's own hook configuration).
+    in it). ``silenced`` are programs that must do nothing inside (the guard's own hooks).
     ``stop_patterns`` are path prefixes whose first deletion makes the outcome certain: the run ends a short
     grace after it (empty: never). ``answers`` are given to scripts that ask debconf these questions, whatever
     its database says (a name such as ``slapd/purge_database`` to ``true`` or ``false``).
@@ -70,7 +70,7 @@ class RehearsalRequest:
     umask: int = 0o022
     limits: Limits = field(default_factory=Limits)
     collect: tuple[bytes, ...] = ()
-    masked: tuple[bytes, ...] = ()
+    silenced: tuple[bytes, ...] = ()
     stop_patterns: tuple[bytes, ...] = ()
     answers: dict[bytes, bytes] = field(default_factory=dict)
 

@@ -29,6 +29,7 @@ from aptguard.rehearsal.pending_triggers import with_waiting
 from aptguard.rehearsal.questions import place_question_recorder
 from aptguard.rehearsal.recorders import Placed, find_programs, place_recorders, still_ours
 from aptguard.rehearsal.root_tree import RootTree, build_root_tree
+from aptguard.rehearsal.silenced import Silenced
 from aptguard.shown import shown
 
 _STATUS_FD = 3
@@ -56,9 +57,10 @@ def run_init(
     try:
         _guard_against_a_dead_supervisor(control)
         niceness = _come_first()
-        placed = _prepare(request, control, output, status, silent, disk)
+        silenced = Silenced(request.silenced)
+        placed = _prepare(request, control, output, status, silent, disk, silenced)
         _wait_for(control, "go")
-        _run(request, control, output, status, placed, niceness)
+        _run(request, control, output, status, placed, silenced, niceness)
         while receive(control) is not None:
             pass
     except BaseException as error:
@@ -103,6 +105,7 @@ def _prepare(
     status: int,
     silent: Mapping[bytes, str],
     disk: int | None,
+    silenced: Silenced,
 ) -> tuple[Placed, ...]:
     os.setsid()
     os.umask(0o077)
@@ -126,6 +129,8 @@ def _prepare(
     os.umask(0o022)
     placed, not_placed = place_recorders(programs)
     listening, not_heard = place_question_recorder(request.answers)
+    silenced.cover_read_only()
+    silenced.silence()
     tree.unknowns += [Unknown("what is asked of running services", sentence) for sentence in not_placed]
     tree.unknowns += [Unknown("what debconf is asked", sentence) for sentence in not_heard]
     loopback_is_off = _raise_loopback()
@@ -215,14 +220,13 @@ def _run(
     output: int,
     status: int,
     placed: tuple[Placed, ...],
+    silenced: Silenced,
     niceness: int,
 ) -> None:
     reason = ""
-    masked: list[bytes] = []
     try:
         for number, step in enumerate(request.steps):
-            # Before each call: what is unpacked may bring the file back, and the next dpkg would run it.
-            masked.extend(path for path in request.masked if _unlinked(path))
+            silenced.silence()  # what was unpacked may have brought another
             started = time.monotonic()
             called, left_out = with_waiting(step)
             exit_status = 0
@@ -245,6 +249,7 @@ def _run(
         reason = str(stop)
         leftovers = []
     _kill_the_rest()
+    silenced.give_back()
     untouched, altered = still_ours(placed)
     send(
         control,
@@ -253,16 +258,7 @@ def _run(
         leftovers=leftovers[:50],
         untouched=[_plain(path) for path in untouched],
         altered=[_plain(path) for path in altered],
-        masked=[_plain(path) for path in set(masked) if not os.path.lexists(path)],
     )
-
-
-def _unlinked(path: bytes) -> bool:
-    try:
-        os.unlink(path)
-    except OSError:
-        return False
-    return True
 
 
 def _start(request: RehearsalRequest, step: Step, output: int, status: int, niceness: int) -> int:

@@ -271,7 +271,6 @@ class Supervisor:
             )
         self._scene.untouched = frozenset(map(path_in, message["untouched"]))
         self._scene.altered = frozenset(map(path_in, message["altered"]))
-        self._scene.masked = frozenset(map(path_in, message["masked"]))
 
     def _take_output(self) -> None:
         if self._output_pipe < 0:
