@@ -150,7 +150,14 @@ def _prepare(
     # From here on a script may have changed the file that an import would read.
     sys.meta_path.clear()
     heard = () if listener is None else (listener,)
-    send(control, "ready", heard, notes=[*missing, *filter(None, [why_not])])
+    send(
+        control,
+        "ready",
+        heard,
+        notes=[*missing, *filter(None, [why_not])],
+        recorders=[_plain(one.path) for one in placed if one.records_all],
+        listening=[_plain(one.path) for one in (*placed, *listening) if not one.records_all],
+    )
     for fd in heard:
         os.close(fd)  # with it a script could let through, or hold, whatever another one connects to
     return (*placed, *listening)

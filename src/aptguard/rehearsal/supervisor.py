@@ -36,6 +36,7 @@ from aptguard.rehearsal.model import (
     Unknown,
 )
 from aptguard.rehearsal.observer import NoObserver, ObservedLayer, Observer
+from aptguard.rehearsal.record_watch import RecordWatch
 from aptguard.rehearsal.tripwire import Tripwires
 from aptguard.rehearsal.upper_room import UpperRoom
 from aptguard.shown import shown
@@ -70,6 +71,7 @@ class Supervisor:
         self._progress = progress
         self._scene = harvest.Scene()
         self._tripwires = Tripwires()
+        self._records = RecordWatch()
         self._unknowns: list[Unknown] = []
         self._notes: list[str] = []
         self._steps: dict[int, StepResult] = {}
@@ -230,6 +232,8 @@ class Supervisor:
                 for listener in descriptors:
                     self._connections.listen(listener)
                 self._observer.attach(self._scene.workspace, self._scene.merged, tuple(self._scene.layers))
+                stand_ins = (map(path_in, message[key]) for key in ("recorders", "listening"))
+                self._notes += self._records.attach(self._scene.merged, harvest.RECORDS, *stand_ins)
                 self._timing["set-up"] = time.monotonic() - self._started
                 with contextlib.suppress(ConnectionError):  # it was told to stop before, and has ended
                     send(self._control, "go")
@@ -331,17 +335,12 @@ class Supervisor:
             changes, all_of_them, unread = harvest.harvest_changes(
                 self._scene, self._observer, self._request.limits.changes
             )
-            if not all_of_them:
-                self._unknowns.append(
-                    Unknown("a part of the changes", f"there are more than {self._request.limits.changes}")
-                )
             self._unknowns += unread
             self._unknowns += changed_meanwhile(changes, self._scene.layers, self._scene.mounts, self._began)
             collected, unread = harvest.collect(self._scene.merged, self._request.collect)
             self._unknowns += unread
-            effects, unread = harvest.recorded_effects(self._scene, changes)
-            self._unknowns += unread
-            questions, unread = harvest.recorded_questions(self._scene.merged)
+            watched = self._records.finish(self._scene.merged)
+            effects, questions, unread = harvest.recorded(self._scene, changes, watched, self._cut_off)
             self._unknowns += unread
         self._timing["reading"] = time.monotonic() - begun
         self._timing["total"] = time.monotonic() - self._started
@@ -389,6 +388,7 @@ class Supervisor:
     def _end(self) -> None:
         self._observer.close()
         self._connections.close()
+        self._records.close()
         self._control.close()
         self._kill()
         self._room.give_up(self._scene.workspace)
