@@ -49,6 +49,8 @@ _NOT_NEEDED = {
     "_without_core_dumps setrlimit": "named in a note: a crash may be seen outside",
     "_call system_call": "named in a note: the kernel has no Landlock",
     "listen_for_connections system_call": "named in a note: what is connected to is not told",
+    "attach close": "named in a note: whether the record of calls is changed is not seen",
+    "_identity fstat": "named in a note: whether the record of calls is changed is not seen",
     "processes_exhausted open": "a process that has just ended",
     "_become chdir": "a working directory that is gone: dpkg goes to / itself",
 }

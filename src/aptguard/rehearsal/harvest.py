@@ -9,13 +9,20 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from aptguard.changes.model import Cause, Change, FileType, Kind, Node
 from aptguard.changes.summary import tree_order
 from aptguard.rehearsal import linux
-from aptguard.rehearsal.model import DESTRUCTION, Effect, Question, Unknown
+from aptguard.rehearsal.lying_below import what_lay_below
+from aptguard.rehearsal.model import (
+    DESTRUCTION,
+    Effect,
+    LyingBelow,
+    Question,
+    Unknown,
+)
 from aptguard.rehearsal.mount_plan import reachable_names
 from aptguard.rehearsal.mountinfo import Mount, is_below
 from aptguard.rehearsal.observer import ObservedLayer, Observer
@@ -255,6 +262,14 @@ def _effects(
     elif missing > 0:
         reason = f"{missing} of {watched.executions} calls are missing in its record"
     return (*effects, *written), () if reason is None else (Unknown(what, reason),)
+
+
+def lying_below(
+    scene: Scene, changes: Iterable[Change], attempts: Iterable[Effect], prefixes: Sequence[bytes]
+) -> LyingBelow | None:
+    """Return how much lay below the directory for which the run ended early; None without ``prefixes``."""
+    points = frozenset(mount.point for mount in scene.mounts)
+    return what_lay_below(scene.layers, points, changes, attempts, prefixes)
 
 
 def _is_disk(path: bytes) -> bool:

@@ -149,6 +149,18 @@ class AccountStep:
 
 
 @dataclass(frozen=True, slots=True)
+class LyingBelow:
+    """The directory that was being emptied when the run was ended early, and how many paths lay below it.
+
+    ``at_least``: there are more, or some could not be counted.
+    """
+
+    directory: bytes
+    paths: int
+    at_least: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RehearsalResult:
     """What happened in a rehearsal.
 
@@ -159,9 +171,9 @@ class RehearsalResult:
     tail of what dpkg and the scripts wrote. ``timing`` is in seconds by stage. ``notes`` are facts for the
     report that are no unknowns (for example that attribution fell back to the package). ``questions`` are
     those whose answers scripts that take packages away wanted. ``ended_early``: by a deletion below one of
-    the stop patterns. ``earlier_causes`` are, for a path of ``changes`` that several have changed, those
-    before the one that its change names, the last one first. ``account_steps`` are in their order, none
-    where they could not be told apart.
+    the stop patterns; ``lying_below`` then says how much more there is. ``earlier_causes`` are, for a path of
+    ``changes`` that several have changed, those before the one that its change names, the last one first.
+    ``account_steps`` are in their order, none where they could not be told apart.
     """
 
     steps: tuple[StepResult, ...]
@@ -177,5 +189,6 @@ class RehearsalResult:
     mount_points: tuple[bytes, ...] = ()
     questions: tuple[Question, ...] = ()
     ended_early: bool = False
+    lying_below: LyingBelow | None = None
     earlier_causes: dict[bytes, tuple[Cause, ...]] = field(default_factory=dict)
     account_steps: tuple[AccountStep, ...] = ()

@@ -70,8 +70,7 @@ class Supervisor:
         self._observer: Observer = NoObserver((), "the rehearsal ended before it could be observed")
         self._progress = progress
         self._scene = harvest.Scene()
-        self._tripwires = Tripwires()
-        self._records = RecordWatch()
+        self._tripwires, self._records = Tripwires(), RecordWatch()
         self._unknowns: list[Unknown] = []
         self._notes: list[str] = []
         self._steps: dict[int, StepResult] = {}
@@ -365,6 +364,9 @@ class Supervisor:
             mount_points=tuple(mount.point for mount in self._scene.mounts),
             questions=questions,
             ended_early=self._ended_early,
+            lying_below=harvest.lying_below(
+                self._scene, changes, self._attempts, self._request.stop_patterns if self._ended_early else ()
+            ),
             earlier_causes=self._scene.earlier_causes,
             account_steps=tuple(self._observer.account_steps),
         )
