@@ -76,12 +76,24 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True)
+class ViewName:
+    """A further name of a path, through a mount that only shows the system's own directories once more.
+
+    ``top`` is the name, through that mount, of the directory that has both names.
+    """
+
+    path: bytes
+    top: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """One path that differs.
 
     ``path`` is absolute, canonical in its directories, raw bytes. ``before`` is None for a created path,
     ``after`` is None for a deleted one. ``renamed_from`` is the lower path that a redirected directory
-    came from. ``other_names`` are the further hard links of the same inode, as far as they are known.
+    came from. ``other_names`` are the further hard links of the same inode, as far as they are known;
+    ``views`` are names by which it is not judged, unless a rule protects that very place.
     A deleted directory yields one Change for itself and one for every path below it.
     """
 
@@ -92,6 +104,7 @@ class Change:
     cause: Cause | None = None
     renamed_from: bytes | None = None
     other_names: tuple[bytes, ...] = ()
+    views: tuple[ViewName, ...] = ()
 
     @property
     def deleted(self) -> bool:

@@ -47,6 +47,10 @@ def judge(
         return exceptions.excuse(violation.rule, change.path, [package], by_dpkg=by_dpkg)
 
     violations = [one for one in check.violations() if not excused(one)]
+    blocked = {one.change.path for one in violations if one.severity is Severity.BLOCK}
+    violations += [
+        one for path, one in check.violations_by_view() if path not in blocked and not excused(one)
+    ]
     findings = [
         *group(violations),
         *together(

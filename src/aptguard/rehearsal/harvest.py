@@ -134,7 +134,8 @@ def _named(change: Change, layer: bytes | None, scene: Scene, observer: Observer
         ours = replace(ours, cause=causes[0])
     names: tuple[bytes, ...] = (ours.path,)
     if layer is not None:
-        names = reachable_names(ours.path, layer, tuple(scene.mounts)) or names
+        found, views = reachable_names(ours.path, layer, tuple(scene.mounts))
+        names, ours = found or names, replace(ours, views=views)
     if len(causes) > 1:
         scene.earlier_causes.update(dict.fromkeys(names, causes[1:]))
     if layer is None:
