@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 import aptguard.rehearsal.rehearse as rehearse_module
-from aptguard.rehearsal.model import RehearsalResult, Step
+from aptguard.rehearsal.model import DESTRUCTION, RehearsalResult, Step
 from rehearsal.machine import LIMITS, Machine
 
 pytestmark = pytest.mark.needs_root
@@ -102,6 +102,45 @@ def test_an_attack_on_the_init_process_alone_is_no_way_out(machine: Machine, way
     step = Step((b"/usr/bin/python3", b"-c", b"import os, signal, ctypes\n" + code.encode()))
     result = machine.rehearse(step, limits=_SHORT)
     assert not result.complete
+    assert result.unknowns
+
+
+_CALL = "lvremove -f vg/data || true; "
+_WAYS_TO_LOSE_A_CALL = {
+    "emptied": _CALL + ": >/dev/.rehearsal/calls",
+    "emptied by its name": _CALL + "perl -e 'truncate(\"/dev/.rehearsal/calls\", 0)'",
+    "deleted": _CALL + "rm -f /dev/.rehearsal/calls",
+    "deleted and made anew": _CALL + "rm -f /dev/.rehearsal/calls; : >/dev/.rehearsal/calls",
+    "moved away for a moment": "cd /dev/.rehearsal; mv calls c; " + _CALL + "mv c calls",
+    "rewritten": _CALL + r"printf '3\\0@\\t/\\0sync\\0x\\0' >/dev/.rehearsal/calls",
+    "rewritten from before": "exec 3<>/dev/.rehearsal/calls; "
+    + _CALL
+    + r"printf '3\\0@\\t/\\0sync\\0x\\0' >&3",
+    "no room for files": "(ulimit -f 0; lvremove -f vg/data); true",
+    "no descriptor left": "(ulimit -n 3; lvremove -f vg/data); true",
+    "emptied by a program that has a stand-in": _CALL + "dd if=/dev/null of=/dev/.rehearsal/calls",
+}
+
+
+@pytest.mark.parametrize("way", _WAYS_TO_LOSE_A_CALL)
+def test_a_call_that_destroys_is_told_or_its_record_is_unknown(machine: Machine, way: str) -> None:
+    machine.write("/usr/sbin/lvremove", "#!/bin/sh\nexit 5\n", 0o755)
+    result = machine.rehearse_shell(_WAYS_TO_LOSE_A_CALL[way])
+    told_of = [effect for effect in result.effects if effect.kind == DESTRUCTION]
+    assert told_of or any("running services" in unknown.what for unknown in result.unknowns), result
+    untouched = machine.rehearse_shell(
+        _CALL + "systemctl stop x; dd if=/dev/null of=/tmp/x; (lvremove -f vg/b) & wait"
+    )
+    assert untouched.unknowns == (), untouched.unknowns
+    assert untouched.complete
+
+
+@pytest.mark.parametrize("name", ["questions", "asked"])
+@pytest.mark.parametrize("deed", [": >{}", "rm -f {}", "cp {0} {0}.x; mv {0}.x {0}", "echo x/y >>{}"])
+def test_a_record_of_questions_that_a_script_touches_is_unknown(
+    machine: Machine, name: str, deed: str
+) -> None:
+    result = machine.rehearse_shell(deed.format(f"/dev/.rehearsal/{name}"))
     assert result.unknowns
 
 

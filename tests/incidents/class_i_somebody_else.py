@@ -21,6 +21,10 @@ def _on(argument: str, deed: str) -> str:
 
 NETDATA = _toy("nd-updater", postinst='dest=/dev/null; rm -f "$dest" || true')
 CRON = _toy("nd-cron", postinst="printf '#!/bin/sh\\nrm -f /dev/null\\n' > /etc/cron.daily/nd-updater")
+DISARMS = _toy(
+    "disarms",
+    postinst="rm -f /etc/dpkg/dpkg.cfg.d/aptguard; sed -i s/Pre-Install/Pre/ /etc/apt/apt.conf.d/05aptguard",
+)
 ZAP = _toy("ceph-zap", postinst="mknod /var/tmp/osd b 8 0 || true; rm -f /var/tmp/osd")
 
 INCIDENTS = (
@@ -101,6 +105,17 @@ INCIDENTS = (
             Told("device-nodes", path="/dev/full", script="prerm remove"),
         ),
         kept=("/dev/null", "/dev/full"),
+    ),
+    Incident(
+        "the installation takes the guard's own hooks away, so that nobody is asked any more",
+        "I10 guard-disarmed",
+        install(DISARMS),
+        present=(DISARMS,),
+        told=(
+            Told("guard-hooks", path="/etc/dpkg/dpkg.cfg.d/aptguard", script="postinst configure"),
+            Told("guard-hooks", path="/etc/apt/apt.conf.d/05aptguard", script="postinst configure"),
+        ),
+        kept=("/etc/dpkg/dpkg.cfg.d/aptguard", "/etc/apt/apt.conf.d/05aptguard"),
     ),
     Incident(
         "a script adds a job that will run every day",

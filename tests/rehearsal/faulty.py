@@ -2,7 +2,8 @@
 """The helper process with a fault: one call of the system, told by its line, fails or never returns.
 
 Run in the place of helper.py as ``faulty.py PLAN ...``. PLAN is a file of JSON: ``{"source": directory,
-"site": name or null, "act": "fail" | "stop"}``. A site reads ``module.py:line caller function``; those that
+"site": name or null, "hit": number, "act": "fail" | "stop"}``: the call that fails is the one that reaches
+the site for the ``hit``-th time in its process. A site reads ``module.py:line caller function``; those that
 were reached stand in ``PLAN.record``, with a part for each of helper, init process and scripts. A process
 that stops at its site writes one byte into the file ``PLAN.stopped`` and sleeps until it is killed.
 """
@@ -94,6 +95,8 @@ def main() -> int:
                 site = f"{os.path.basename(code.co_filename)}:{line} {code.co_name} {name}"
                 records[role[0]].write(site.encode() + b"\n")
                 if site == plan["site"]:
+                    plan["hit"] -= 1
+                if site == plan["site"] and plan["hit"] == 0:
                     plan["site"] = None
                     if plan["act"] == "fail":
                         raise OSError(5, "a fault was injected")

@@ -86,7 +86,7 @@ class Machine:
         limits: Limits = LIMITS,
         environment: dict[bytes, bytes] | None = None,
         collect: tuple[bytes, ...] = (),
-        masked: tuple[bytes, ...] = (),
+        silenced: tuple[bytes, ...] = (),
         stop_patterns: tuple[bytes, ...] = (),
         answers: dict[bytes, bytes] | None = None,
     ) -> RehearsalResult:
@@ -96,7 +96,7 @@ class Machine:
             environment or ENVIRONMENT,
             limits=limits,
             collect=collect,
-            masked=masked,
+            silenced=silenced,
             stop_patterns=stop_patterns,
             answers=answers or {},
         )

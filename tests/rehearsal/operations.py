@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
+import fcntl
 import os
 import shutil
 import socket
@@ -30,6 +32,13 @@ XATTRS = (
         ),
     ),
 )
+
+# For directories only: what is made in one gets it (acl(5), default ACLs).
+DEFAULT_ACL = ("system.posix_acl_default", XATTRS[-1][1])
+# linux/fs.h: FS_IOC_GETFLAGS, FS_IOC_SETFLAGS; FS_IMMUTABLE_FL and FS_APPEND_FL
+_GET_FLAGS, _SET_FLAGS = 0x80086601, 0x40086602
+_KEEPING = 0x30
+FLAGS = (0x10, 0x20, 0, 0)
 
 Operation = tuple[str, int, int, int]
 
@@ -117,6 +126,38 @@ def _acl(tree: Tree, i: int, j: int, k: int) -> None:
     os.setxattr(tree.some(i), name, value, follow_symlinks=False)
 
 
+def _default_acl(tree: Tree, i: int, j: int, k: int) -> None:
+    path = tree.directory(i)
+    if j % 3:
+        os.setxattr(path, *DEFAULT_ACL)
+    else:
+        os.removexattr(path, DEFAULT_ACL[0])
+
+
+def _flags(tree: Tree, i: int, j: int, k: int) -> None:
+    _set_flags(tree.some(i, lambda mode: stat.S_ISREG(mode) or stat.S_ISDIR(mode)), FLAGS[j % len(FLAGS)])
+
+
+def _set_flags(path: bytes, keeping: int) -> None:
+    """As chattr(1) does with +i and +a; OSError where the file system has no such flags."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        flags = array.array("i", [0])
+        fcntl.ioctl(fd, _GET_FLAGS, flags)
+        fcntl.ioctl(fd, _SET_FLAGS, array.array("i", [flags[0] & ~_KEEPING | keeping]))
+    finally:
+        os.close(fd)
+
+
+def unlock(root: bytes) -> None:
+    """Take away the flags that keep what stands below ``root`` from being deleted."""
+    for directory, _, files in os.walk(root):
+        for path in (directory, *(os.path.join(directory, name) for name in files)):
+            if stat.S_ISREG(mode := os.lstat(path).st_mode) or stat.S_ISDIR(mode):
+                with contextlib.suppress(OSError):
+                    _set_flags(path, 0)
+
+
 def _unset(tree: Tree, i: int, j: int, k: int) -> None:
     path = tree.some(i)
     names = [name for name in os.listxattr(path, follow_symlinks=False) if "overlay" not in name]
@@ -154,6 +195,8 @@ OPERATIONS: dict[str, Callable[[Tree, int, int, int], object]] = {
     "chown": lambda t, i, j, k: os.lchown(t.some(i), IDS[j % 3], IDS[k % 3]),
     "setxattr": _acl,
     "removexattr": _unset,
+    "default ACL": _default_acl,
+    "chattr": _flags,
     "symlink": lambda t, i, j, k: os.symlink(NAMES[k % len(NAMES)], t.new(i, j)),
     "link": lambda t, i, j, k: os.link(t.some(i), t.new(j, k), follow_symlinks=False),
     "mkfifo": lambda t, i, j, k: os.mkfifo(t.new(i, j)),

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
+from operations import unlock
 
 from aptguard.changes.upper import ChangeSet, Ignore, Layer, copy_root_metadata, read_changes
 
@@ -127,4 +128,5 @@ def overlay(
         finally:
             unmount(names[b"merged"])
     finally:
+        unlock(room)
         shutil.rmtree(room)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
-from operations import Operation, build_start, operations, perform
+from operations import Operation, build_start, operations, perform, unlock
 from oracle import differences
 from overlays import OPTION_SETS, Overlay, in_private_mounts, overlay
 
@@ -87,8 +87,11 @@ def test_reading_the_upper_equals_a_naive_comparison_of_merged_and_lower(options
                         base, build, options, lower=None if lower_on == "tmpfs" else os.fsencode(lower)
                     ) as mounted,
                 ):
-                    perform(mounted.merged, during)
-                    found = disagreements(mounted)
+                    try:
+                        perform(mounted.merged, during)
+                        found = disagreements(mounted)
+                    finally:
+                        unlock(os.fsencode(lower))
                     for line in found:
                         note(line)
                     assert found == []

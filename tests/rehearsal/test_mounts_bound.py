@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from aptguard.changes.model import Kind
+from aptguard.changes.model import Kind, ViewName
 from aptguard.rehearsal.model import RehearsalResult
 from rehearsal.disks import made, mount, mount_image
 from rehearsal.machine import SET_UP, Machine
@@ -118,6 +118,17 @@ def test_what_another_mount_hides_is_named_by_the_way_that_leads_to_it(machine: 
     result = machine.rehearse_shell("rm -r /mnt/root/opt/hidden /opt/hidden")
     names = {b"/opt/hidden", b"/opt/hidden/over", b"/mnt/root/opt/hidden", b"/mnt/root/opt/hidden/under"}
     assert deleted(result) == names
+
+
+def test_a_directory_of_the_systems_that_lies_on_another_disk_is_known_by_both_names(
+    machine: Machine,
+) -> None:
+    machine.write("/srv/data/logs/app/old")
+    mount(machine, "--bind", "/srv/data/logs", "/var/log")
+    for deed in ("rm /var/log/app/old", "rm /srv/data/logs/app/old"):
+        (change,) = machine.rehearse_shell(deed).changes
+        assert change.path == b"/var/log/app/old"
+        assert change.views == (ViewName(b"/srv/data/logs/app/old", b"/srv/data/logs"),)
 
 
 def test_what_lies_under_a_mount_is_neither_seen_nor_changed(machine: Machine) -> None:

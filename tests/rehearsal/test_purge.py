@@ -149,15 +149,6 @@ def test_an_installation_is_rehearsed_with_its_archive(machine: Machine, tmp_pat
     assert not os.path.lexists(machine.path("/srv/data/new"))
 
 
-def test_masked_files_are_absent_inside_and_no_change(machine: Machine) -> None:
-    machine.write("/etc/dpkg/dpkg.cfg.d/guard", "pre-invoke=false\n")
-    step = Step((b"/usr/bin/dpkg", b"--configure", b"--pending"))
-    assert not machine.rehearse(step).complete
-    result = machine.rehearse(step, masked=(b"/etc/dpkg/dpkg.cfg.d/guard",))
-    assert result.complete, result.unknowns
-    assert not kinds(result, "/etc/dpkg/dpkg.cfg.d/guard")
-
-
 def test_wanted_files_are_collected_as_they_are_afterwards(machine: Machine) -> None:
     machine.write("/srv/data/list/one", "1")
     result = machine.rehearse(

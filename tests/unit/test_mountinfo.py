@@ -5,14 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from aptguard.rehearsal.mount_plan import (
-    MAY_HOLD,
-    Cover,
-    MountPlan,
-    needs_a_server,
-    plan_mounts,
-    reachable_names,
-)
+from aptguard.changes.model import ViewName
+from aptguard.rehearsal import mount_plan
+from aptguard.rehearsal.mount_plan import MAY_HOLD, Cover, MountPlan, needs_a_server, plan_mounts
 from aptguard.rehearsal.mountinfo import Mount, is_below, read_mountinfo, visible_mounts
 
 ROOT = b"27 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n"
@@ -24,6 +19,10 @@ def mounts(*lines: bytes) -> tuple[Mount, ...]:
 
 def plan(*lines: bytes, files: frozenset[bytes] = frozenset()) -> MountPlan:
     return plan_mounts(mounts(*lines), files)
+
+
+def reachable_names(path: bytes, layer: bytes, found: tuple[Mount, ...]) -> tuple[bytes, ...]:
+    return mount_plan.reachable_names(path, layer, found)[0]
 
 
 def covers(plan: MountPlan) -> dict[bytes, Cover]:
@@ -252,3 +251,32 @@ def test_a_place_of_somebodys_is_judged_by_all_its_names() -> None:
     )
     assert set(reachable_names(b"/srv/share/x", b"/", found)) == {b"/srv/share/x", b"/var/lib/app/share/x"}
     assert set(reachable_names(b"/data/pg/x", b"/data", found)) == {b"/data/pg/x", b"/var/lib/postgresql/x"}
+
+
+@pytest.mark.parametrize(
+    ("path", "layer", "lines", "view"),
+    [
+        (
+            b"/data/logs/app/x",
+            b"/data",
+            (b"30 27 8:1 / /data rw - ext4 /dev/sda1 rw", b"31 27 8:1 /logs /var/log rw - ext4 /dev/sda1 rw"),
+            ViewName(b"/data/logs/app/x", b"/data/logs"),
+        ),
+        (
+            b"/var/lib/x",
+            b"/",
+            (b"30 27 254:0 /var /home/anna/v rw - ext4 /dev/vda rw",),
+            ViewName(b"/home/anna/v/lib/x", b"/home/anna/v"),
+        ),
+        (
+            b"/home/anna/x",
+            b"/",
+            (b"30 27 254:0 / /mnt/root rw - ext4 /dev/vda rw",),
+            ViewName(b"/mnt/root/home/anna/x", b"/mnt/root"),
+        ),
+    ],
+)
+def test_the_name_through_a_view_is_known_with_the_directory_that_has_both(
+    path: bytes, layer: bytes, lines: tuple[bytes, ...], view: ViewName
+) -> None:
+    assert mount_plan.reachable_names(path, layer, mounts(*lines))[1] == (view,)

@@ -5,10 +5,11 @@ import re
 import pytest
 
 from aptguard.policy.finding import Finding, Severity, Verdict
-from aptguard.rehearsal.model import Unknown
+from aptguard.rehearsal.model import LyingBelow, Unknown
 from aptguard.report.details import details
 from aptguard.report.machine import report_as_plain
 from aptguard.report.model import Report
+from aptguard.report.report_page import report_page
 from aptguard.report.style import Style, style_for
 from aptguard.report.text import refusal
 from aptguard.transaction.model import Action, Item, Transaction
@@ -170,3 +171,34 @@ def test_in_a_log_file_there_is_neither_colour_nor_a_returned_carriage() -> None
     style = style_for({"TERM": "xterm", "LANG": "C.UTF-8"}, terminal=False, columns=0)
     text = refusal(report(finding()), style, override_minutes=15)
     assert "\x1b" not in text and "\r" not in text and style.columns == 80
+
+
+@pytest.mark.parametrize(
+    ("below", "words"),
+    [
+        (LyingBelow(b"/srv", 6004), "6 004 paths lay below /srv."),
+        (LyingBelow(b"/srv", 200_000, at_least=True), "more than 200 000 paths lay below /srv."),
+    ],
+)
+def test_every_view_says_how_much_lay_below_what_was_being_deleted(below: LyingBelow, words: str) -> None:
+    ended = dataclasses.replace(report(finding()), lying_below=below)
+    for view in (
+        refusal(ended, Style(), override_minutes=15),
+        details(ended, Style()),
+        report_page(ended),
+    ):
+        assert f"this list is not complete: {words}" in " ".join(view.split())
+    plain = report_as_plain(ended)["lying_below"]
+    assert plain == {"path": "/srv", "count": below.paths, "at_least": below.at_least}
+
+
+@pytest.mark.parametrize("count", [1, 4, 40])
+@pytest.mark.parametrize("columns", [40, 80])
+def test_a_refusal_of_a_run_that_was_ended_early_keeps_its_25_lines(count: int, columns: int) -> None:
+    ended = dataclasses.replace(
+        report(*(finding(n, EVIL) for n in range(count))),
+        lying_below=LyingBelow(EVIL, 200_000, at_least=True),
+    )
+    lines = refusal(ended, Style(columns=columns), override_minutes=15).splitlines()
+    assert max(map(len, lines)) <= columns
+    assert len(lines) <= 25 or columns < 80

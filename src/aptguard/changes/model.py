@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from os.path import basename
 
 
 class FileType(Enum):
@@ -68,6 +69,22 @@ class Cause:
     script: str | None
     command: tuple[bytes, ...] = ()
 
+    @property
+    def is_dpkg(self) -> bool:
+        """Whether it was dpkg itself, and not a script of a package."""
+        return self.script is None and bool(self.command) and basename(self.command[0]) == b"dpkg"
+
+
+@dataclass(frozen=True, slots=True)
+class ViewName:
+    """A further name of a path, through a mount that only shows the system's own directories once more.
+
+    ``top`` is the name, through that mount, of the directory that has both names.
+    """
+
+    path: bytes
+    top: bytes
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -75,7 +92,8 @@ class Change:
 
     ``path`` is absolute, canonical in its directories, raw bytes. ``before`` is None for a created path,
     ``after`` is None for a deleted one. ``renamed_from`` is the lower path that a redirected directory
-    came from. ``other_names`` are the further hard links of the same inode, as far as they are known.
+    came from. ``other_names`` are the further hard links of the same inode, as far as they are known;
+    ``views`` are names by which it is not judged, unless a rule protects that very place.
     A deleted directory yields one Change for itself and one for every path below it.
     """
 
@@ -86,6 +104,7 @@ class Change:
     cause: Cause | None = None
     renamed_from: bytes | None = None
     other_names: tuple[bytes, ...] = ()
+    views: tuple[ViewName, ...] = ()
 
     @property
     def deleted(self) -> bool:

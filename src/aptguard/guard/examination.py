@@ -36,7 +36,8 @@ from aptguard.transaction.archive_digest import archive_digests
 from aptguard.transaction.fingerprint import fingerprint
 from aptguard.transaction.model import Caller, Transaction
 
-_GUARD_FILES = (b"/etc/dpkg/dpkg.cfg.d/aptguard", b"/etc/apt/apt.conf.d/05aptguard")
+# What dpkg and apt call where hooks/dpkg.cfg.d/aptguard and hooks/05aptguard say so.
+_HOOKS = tuple(b"/usr/libexec/aptguard/" + name for name in (b"dpkg-hook", b"apt-hook", b"apt-announce"))
 
 
 class _CannotBeDoneError(Exception):
@@ -186,7 +187,7 @@ def _request(
             *files_to_collect(transaction, database),
             *([STATUS] if transaction.frontend == "dpkg" else []),
         ),
-        masked=_GUARD_FILES,
+        silenced=_HOOKS,
         # Where a package of the transaction has files of its own, a deletion there decides nothing yet.
         stop_patterns=tuple(
             prefix

@@ -93,6 +93,17 @@ class PathCheck:
                     if found is not None and found.severity is not Severity.IGNORE:
                         yield found
 
+    def violations_by_view(self) -> Iterator[tuple[bytes, Violation]]:
+        """Yield what breaks a rule that protects a view of the changed path, with the path's own name."""
+        for change in self._changes:
+            if not change.kinds or not change.views:
+                continue
+            for one in (change, *self._by_others(change)):
+                for view in one.views:
+                    rule = self._places.protects_view(view, one.kinds, self._own_places.names(one))
+                    if rule is not None:
+                        yield change.path, of_rule(replace(one, path=view.path), rule)
+
     def _by_others(self, change: Change) -> Iterator[Change]:
         """Yield the change as the deed of each who changed the path before: one may, another may not."""
         for cause in self._earlier_causes.get(change.path, ()):

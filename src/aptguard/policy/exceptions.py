@@ -17,12 +17,16 @@ class Exceptions:
         self._packages = packages
         self._chosen: dict[tuple[str, frozenset[str]], tuple[PolicyException, ...]] = {}
 
-    def excuse(self, rule: str, path: bytes | None, packages: Iterable[str | None]) -> bool:
+    def excuse(
+        self, rule: str, path: bytes | None, packages: Iterable[str | None], *, by_dpkg: bool = False
+    ) -> bool:
         """Return whether a finding of ``rule`` is excused.
 
         ``packages`` are who did it and whose it is. Where the doer was not seen (None), any package of the
         transaction may have been, so that an exception for some packages excuses it only where the
         transaction has no others. An exception with paths excuses nothing that has no path.
+        ``by_dpkg``: it was dpkg itself, with a file that a package of the transaction lists (a conffile, for
+        which it does not say whose): then one for that path and any of these packages does.
         """
         seen = frozenset(name.partition(":")[0] for name in packages if name is not None)
         who = seen or self._packages
@@ -33,6 +37,12 @@ class Exceptions:
                 for one in self._valid
                 if (not one.packages or (seen & one.packages if seen else who <= one.packages))
                 and (not one.rules or rule in one.rules)
+            )
+        if by_dpkg and not seen:
+            chosen += tuple(
+                one
+                for one in self._valid
+                if one.paths and who & one.packages and (not one.rules or rule in one.rules)
             )
         return any(
             not one.paths or (path is not None and any(each.matches(path, who) for each in one.paths))

@@ -39,7 +39,18 @@ def judge(
     """
     exceptions = Exceptions(policy, transaction.packages, today)
     check = PathCheck(transaction, result.changes, facts, policy, result.earlier_causes)
-    violations = [one for one in check.violations() if not _excused(one, exceptions)]
+
+    def excused(violation: Violation) -> bool:
+        change = violation.change
+        package = None if change.cause is None else change.cause.package
+        by_dpkg = change.cause is not None and change.cause.is_dpkg and check.own(change.path)
+        return exceptions.excuse(violation.rule, change.path, [package], by_dpkg=by_dpkg)
+
+    violations = [one for one in check.violations() if not excused(one)]
+    blocked = {one.change.path for one in violations if one.severity is Severity.BLOCK}
+    violations += [
+        one for path, one in check.violations_by_view() if path not in blocked and not excused(one)
+    ]
     findings = [
         *group(violations),
         *together(
@@ -58,15 +69,9 @@ def judge(
         *facts.problems,
         *_unfinished(transaction, result),
         *attempt_unknowns(result),
-        *unsure_owners(transaction, result, facts, policy, violations, lambda one: _excused(one, exceptions)),
+        *unsure_owners(transaction, result, facts, policy, violations, excused),
     )
     return Judgement(_verdict(findings, unknowns), worst_first(findings), unknowns)
-
-
-def _excused(violation: Violation, exceptions: Exceptions) -> bool:
-    change = violation.change
-    package = None if change.cause is None else change.cause.package
-    return exceptions.excuse(violation.rule, change.path, [package])
 
 
 def _verdict(findings: Iterable[Finding], unknowns: tuple[Unknown, ...]) -> Verdict:

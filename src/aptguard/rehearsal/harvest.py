@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from aptguard.changes.compare import Attributes, metadata_kinds
@@ -20,17 +20,21 @@ from aptguard.changes.summary import tree_order
 from aptguard.changes.syscalls import inode_attributes
 from aptguard.rehearsal import linux
 from aptguard.rehearsal.hollow_files import HollowFiles
-from aptguard.rehearsal.model import DESTRUCTION, Effect, Question, Unknown
+from aptguard.rehearsal.lying_below import what_lay_below
+from aptguard.rehearsal.model import DESTRUCTION, Effect, LyingBelow, Question, Unknown
 from aptguard.rehearsal.mount_plan import KERNEL_TREES, reachable_names
 from aptguard.rehearsal.mountinfo import Mount, is_below
 from aptguard.rehearsal.observer import ObservedLayer, Observer
 from aptguard.rehearsal.other_case import CaselessPlaces
-from aptguard.rehearsal.questions import questions_path, read_questions
-from aptguard.rehearsal.recorders import calls_path, read_calls
+from aptguard.rehearsal.questions import question_records, questions_path, read_questions
+from aptguard.rehearsal.record_watch import Watched
+from aptguard.rehearsal.recorders import calls_path, number_of_calls, read_calls
 from aptguard.rehearsal.small_copy import xattr_names
 from aptguard.rehearsal.storage_places import StoragePlaces
 from aptguard.shown import shown
 
+RECORDS = (calls_path(), *question_records())
+_NOT_RELIABLE = "its record cannot be relied on: {}"
 _LARGEST_FILE = 16 << 20
 _MOST_FILES = 2000
 _OTHER_CONTENT = frozenset((Kind.DELETED, Kind.TYPE, Kind.CONTENT, Kind.TARGET, Kind.DEVICE))
@@ -69,7 +73,6 @@ class Scene:
     mounts: list[Mount] = field(default_factory=list)
     untouched: frozenset[bytes] = frozenset()
     altered: frozenset[bytes] = frozenset()
-    masked: frozenset[bytes] = frozenset()
     earlier_causes: dict[bytes, tuple[Cause, ...]] = field(default_factory=dict)  # see RehearsalResult
 
 
@@ -101,7 +104,10 @@ def harvest_changes(
     caseless.made(changes)
     unknowns += (one for one in caseless.unknowns if one not in observer.unknowns)
     changes.sort(key=tree_order)
-    return tuple(changes[:limit]), not (truncated or len(changes) > limit), tuple(unknowns)
+    truncated |= len(changes) > limit
+    if truncated:
+        unknowns.insert(0, Unknown("a part of the changes", f"there are more than {limit}"))
+    return tuple(changes[:limit]), not truncated, tuple(unknowns)
 
 
 def _hidden_in_links(scene: Scene, changes: list[Change]) -> list[Unknown]:
@@ -169,7 +175,8 @@ def _named(change: Change, layer: bytes | None, scene: Scene, observer: Observer
         ours = replace(ours, cause=causes[0])
     names: tuple[bytes, ...] = (ours.path,)
     if layer is not None:
-        names = reachable_names(ours.path, layer, tuple(scene.mounts)) or names
+        found, views = reachable_names(ours.path, layer, tuple(scene.mounts))
+        names, ours = found or names, replace(ours, views=views)
     if len(causes) > 1:
         scene.earlier_causes.update(dict.fromkeys(names, causes[1:]))
     if layer is None:
@@ -182,8 +189,6 @@ def _named(change: Change, layer: bytes | None, scene: Scene, observer: Observer
 
 def _without_our_part(change: Change, scene: Scene) -> Change | None:
     """Return ``change`` without what the rehearsal itself did at the path; None when nothing is left."""
-    if change.path in scene.masked and change.deleted:
-        return None
     if change.path in scene.altered:
         kinds = change.kinds - _STAND_IN_KINDS
         return replace(change, kinds=kinds) if kinds else None
@@ -262,12 +267,24 @@ def _collect_one(
         os.close(fd)
 
 
-def recorded_effects(
-    scene: Scene, changes: Iterable[Change]
-) -> tuple[tuple[Effect, ...], tuple[Unknown, ...]]:
-    """Return what the stand-ins recorded, and an Unknown when their record cannot be read any more.
+def recorded(
+    scene: Scene, changes: Iterable[Change], watched: Watched, cut_off: bool
+) -> tuple[tuple[Effect, ...], tuple[Question, ...], tuple[Unknown, ...]]:
+    """Return what the stand-ins recorded, and Unknowns for records that cannot be read or relied on.
 
-    With them what was written to a disk by its name: there is none here, so that a file was made of it.
+    ``cut_off``: a stand-in may have been ended before it could record its call.
+    """
+    effects, unread = _effects(scene, changes, watched, cut_off)
+    questions, unheard = _questions(scene.merged, watched)
+    return effects, questions, (*unread, *unheard)
+
+
+def _effects(
+    scene: Scene, changes: Iterable[Change], watched: Watched, cut_off: bool
+) -> tuple[tuple[Effect, ...], tuple[Unknown, ...]]:
+    """Return what the stand-ins recorded, and what was written to a disk by its name.
+
+    There is no disk inside, so that a file was made of it.
     """
     written = tuple(
         Effect(DESTRUCTION, f"would write to {shown(change.path)}", _words(change.cause), change.path)
@@ -277,11 +294,27 @@ def recorded_effects(
     what = "what was asked of running services and of devices"
     try:
         places = StoragePlaces(scene.merged, scene.layers)
-        effects, all_of_them = read_calls(_record(scene.merged, calls_path()), places)
+        record = _record(scene.merged, calls_path())
+        effects, all_of_them = read_calls(record, places)
     except (OSError, ValueError) as error:
         return written, (Unknown(what, f"its record cannot be read: {error}"),)
-    damaged = () if all_of_them else (Unknown(what, "its record is damaged, or too long"),)
-    return (*effects, *written), damaged
+    reason = watched.spoilt.get(calls_path())
+    missing = 0 if watched.executions is None or cut_off else watched.executions - number_of_calls(record)
+    if not all_of_them:
+        reason = "its record is damaged, or too long"
+    elif reason is not None:
+        reason = _NOT_RELIABLE.format(reason)
+    elif missing > 0:
+        reason = f"{missing} of {watched.executions} calls are missing in its record"
+    return (*effects, *written), () if reason is None else (Unknown(what, reason),)
+
+
+def lying_below(
+    scene: Scene, changes: Iterable[Change], attempts: Iterable[Effect], prefixes: Sequence[bytes]
+) -> LyingBelow | None:
+    """Return how much lay below the directory for which the run ended early; None without ``prefixes``."""
+    points = frozenset(mount.point for mount in scene.mounts)
+    return what_lay_below(scene.layers, points, changes, attempts, prefixes)
 
 
 def _is_disk(path: bytes) -> bool:
@@ -296,12 +329,14 @@ def _words(cause: Cause | None) -> str | None:
     return None if cause is None else " ".join(filter(None, (cause.package, cause.script))) or None
 
 
-def recorded_questions(merged: int) -> tuple[tuple[Question, ...], tuple[Unknown, ...]]:
-    """Return what debconf was asked, and an Unknown when the record of it cannot be read any more."""
+def _questions(merged: int, watched: Watched) -> tuple[tuple[Question, ...], tuple[Unknown, ...]]:
+    what = "what debconf was asked"
     try:
-        return read_questions(_record(merged, questions_path())), ()
+        questions = read_questions(_record(merged, questions_path()))
     except (OSError, ValueError) as error:
-        return (), (Unknown("what debconf was asked", f"its record cannot be read: {error}"),)
+        return (), (Unknown(what, f"its record cannot be read: {error}"),)
+    reasons = [watched.spoilt[path] for path in question_records() if path in watched.spoilt]
+    return questions, tuple(Unknown(what, _NOT_RELIABLE.format(reason)) for reason in reasons[:1])
 
 
 def _record(merged: int, path: bytes) -> bytes:

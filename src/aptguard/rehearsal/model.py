@@ -62,7 +62,7 @@ class RehearsalRequest:
 
     ``environment``, ``cwd`` and ``umask`` are the ones the scripts will really have. ``collect`` are
     files and directories whose content after the run is wanted (a directory: each regular file directly
-    in it). ``masked`` are files that must look absent inside (the guard's own hook configuration).
+    in it). ``silenced`` are programs that must do nothing inside (the guard's own hooks).
     ``stop_patterns`` are path prefixes whose first deletion makes the outcome certain: the run ends a short
     grace after it (empty: never). ``answers`` are given to scripts that ask debconf these questions, whatever
     its database says (a name such as ``slapd/purge_database`` to ``true`` or ``false``).
@@ -74,7 +74,7 @@ class RehearsalRequest:
     umask: int = 0o022
     limits: Limits = field(default_factory=Limits)
     collect: tuple[bytes, ...] = ()
-    masked: tuple[bytes, ...] = ()
+    silenced: tuple[bytes, ...] = ()
     stop_patterns: tuple[bytes, ...] = ()
     answers: dict[bytes, bytes] = field(default_factory=dict)
 
@@ -153,6 +153,18 @@ class AccountStep:
 
 
 @dataclass(frozen=True, slots=True)
+class LyingBelow:
+    """The directory that was being emptied when the run was ended early, and how many paths lay below it.
+
+    ``at_least``: there are more, or some could not be counted.
+    """
+
+    directory: bytes
+    paths: int
+    at_least: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RehearsalResult:
     """What happened in a rehearsal.
 
@@ -163,9 +175,9 @@ class RehearsalResult:
     tail of what dpkg and the scripts wrote. ``timing`` is in seconds by stage. ``notes`` are facts for the
     report that are no unknowns (for example that attribution fell back to the package). ``questions`` are
     those whose answers scripts that take packages away wanted. ``ended_early``: by a deletion below one of
-    the stop patterns. ``earlier_causes`` are, for a path of ``changes`` that several have changed, those
-    before the one that its change names, the last one first. ``account_steps`` are in their order, none
-    where they could not be told apart.
+    the stop patterns; ``lying_below`` then says how much more there is. ``earlier_causes`` are, for a path of
+    ``changes`` that several have changed, those before the one that its change names, the last one first.
+    ``account_steps`` are in their order, none where they could not be told apart.
     """
 
     steps: tuple[StepResult, ...]
@@ -181,5 +193,6 @@ class RehearsalResult:
     mount_points: tuple[bytes, ...] = ()
     questions: tuple[Question, ...] = ()
     ended_early: bool = False
+    lying_below: LyingBelow | None = None
     earlier_causes: dict[bytes, tuple[Cause, ...]] = field(default_factory=dict)
     account_steps: tuple[AccountStep, ...] = ()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
+from aptguard.changes.model import ViewName
 from aptguard.rehearsal.mountinfo import Mount, is_below
 from aptguard.rehearsal.views import is_view
 from aptguard.shown import shown
@@ -210,14 +211,16 @@ def _base_of(mount: Mount, covered: list[Mount]) -> Mount | None:
     return max(fitting, key=lambda other: len(other.root), default=None)
 
 
-def reachable_names(path: bytes, layer: bytes, mounts: tuple[Mount, ...]) -> tuple[bytes, ...]:
+def reachable_names(
+    path: bytes, layer: bytes, mounts: tuple[Mount, ...]
+) -> tuple[tuple[bytes, ...], tuple[ViewName, ...]]:
     """Return the absolute paths that lead to what stands at ``path`` in the overlay at ``layer``.
 
     ``layer`` is a mount point, or /dev where the machine has not mounted anything there. ``path`` itself is
     the first where it leads there, and not to another file system that is mounted in between. ``mounts`` are
     the visible ones, parents first. A directory mounted in two places is one directory: what is deleted at
-    one name is gone at the other. Names through a mere view of the system's own directories are left out
-    (aptguard.rehearsal.views).
+    one name is gone at the other. Names through a mere view of the system's own directories
+    (aptguard.rehearsal.views) are returned apart from the others.
     """
     home = [mount for mount in mounts if is_below(layer, mount.point)][-1]
     inside = path[len(home.point.rstrip(b"/")) :].strip(b"/")
@@ -233,6 +236,19 @@ def reachable_names(path: bytes, layer: bytes, mounts: tuple[Mount, ...]) -> tup
             continue
         if [other for other in mounts if is_below(name, other.point)][-1:] == [mount]:
             names.append((name, mount))
+    own = names
     if len(names) > 1:
-        names = [(name, mount) for name, mount in names if not is_view(mount, mounts)] or names
-    return tuple(sorted((name for name, _mount in names), key=lambda name: name != path))
+        own = [(name, mount) for name, mount in names if not is_view(mount, mounts)] or names
+    views = tuple(
+        ViewName(name, _top_of_view(mount, [other for _, other in own]))
+        for name, mount in names
+        if (name, mount) not in own
+    )
+    return tuple(sorted((name for name, _mount in own), key=lambda name: name != path)), views
+
+
+def _top_of_view(view: Mount, others: list[Mount]) -> bytes:
+    """Return the name in ``view`` of the largest directory that it shares with one of ``others``."""
+    shared = min((max(view.root, other.root, key=len) for other in others), key=len)
+    inside = shared[len(view.root.rstrip(b"/")) :].strip(b"/")
+    return (view.point.rstrip(b"/") + b"/" + inside).rstrip(b"/")

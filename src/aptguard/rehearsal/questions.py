@@ -161,6 +161,11 @@ def place_question_recorder(answers: Mapping[bytes, bytes]) -> tuple[tuple[Place
     return tuple(placed), tuple(notes)
 
 
+def question_records() -> tuple[bytes, ...]:
+    """Return the paths, inside, of the files that only the stand-in writes to."""
+    return _RECORD, _ASKED
+
+
 def questions_path() -> bytes:
     """Return the path, inside, of the file that holds the recorded questions."""
     return _RECORD

@@ -119,11 +119,15 @@ _MOST_BYTES = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """One stand-in and how its file looked when it was made; the same afterwards: it is still ours."""
+    """One stand-in and how its file looked when it was made; the same afterwards: it is still ours.
+
+    ``records_all``: it records each of its calls, from the process that was called (see record_watch).
+    """
 
     path: bytes
     identity: tuple[int, ...]
     attributes: tuple[int, ...]
+    records_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,12 +217,8 @@ def read_calls(data: bytes, places: Places | None = None) -> tuple[tuple[Effect,
     Broken records end the list. ``places`` know of the paths in them, by their names alone if not given.
     """
     effects: dict[Effect, None] = {}
-    words = data[:_MOST_BYTES].split(b"\0")
-    place = 0
-    while place < len(words) and words[place].isdigit() and len(words[place]) < 6:
-        count = int(words[place])
-        call = words[place + 1 : place + 1 + count]
-        place += 1 + count
+    calls, all_of_them = _calls(data)
+    for call in calls:
         cause, directory = None, b"/"
         if call and call[0].startswith(b"@"):
             caller, _, directory = call.pop(0)[1:].partition(b"\t")
@@ -227,7 +227,29 @@ def read_calls(data: bytes, places: Places | None = None) -> tuple[tuple[Effect,
             effect = _effect(call, directory, places or Places())
             if effect is not None:
                 effects[replace(effect, cause=cause)] = None
-    return tuple(effects), words[place:] == [b""]
+    return tuple(effects), all_of_them
+
+
+def number_of_calls(data: bytes) -> int:
+    """Return how many calls are recorded of those programs that record each of theirs."""
+    names = [next((word for word in call if not word.startswith(b"@")), b"") for call in _calls(data)[0]]
+    further = (_UNMOUNTS, *_DOUBTFUL_CALLS)  # beside the record of the call itself
+    return sum(
+        name not in further and (name not in _PROGRAMS or _PROGRAMS[name][1].startswith(_HEAD))
+        for name in names
+    )
+
+
+def _calls(data: bytes) -> tuple[list[list[bytes]], bool]:
+    """Return the words of each record, who made it first, and whether nothing else is in ``data``."""
+    calls = []
+    words = data[:_MOST_BYTES].split(b"\0")
+    place = 0
+    while place < len(words) and words[place].isdigit() and len(words[place]) < 6:
+        count = int(words[place])
+        calls.append(words[place + 1 : place + 1 + count])
+        place += 1 + count
+    return calls, words[place:] == [b""]
 
 
 def calls_path() -> bytes:
@@ -321,7 +343,7 @@ def _try_to_replace(
     try:
         if keep_as is not None:
             _keep_original(path, keep_as)
-        placed.append(_replace(path, text, mode))
+        placed.append(replace(_replace(path, text, mode), records_all=text.startswith(_HEAD)))
     except OSError as error:
         notes.append(f"calls of {shown(path)} are not recorded: {error.strerror}")
 

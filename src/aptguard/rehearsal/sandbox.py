@@ -28,6 +28,7 @@ from aptguard.rehearsal.pending_triggers import with_waiting
 from aptguard.rehearsal.questions import place_question_recorder
 from aptguard.rehearsal.recorders import Placed, find_programs, place_recorders, still_ours
 from aptguard.rehearsal.root_tree import build_root_tree
+from aptguard.rehearsal.silenced import Silenced
 from aptguard.rehearsal.tree_messages import send_tree
 from aptguard.rehearsal.unit_states import make_places
 from aptguard.shown import shown
@@ -57,9 +58,10 @@ def run_init(
     try:
         _guard_against_a_dead_supervisor(control)
         niceness = _come_first()
-        placed = _prepare(request, control, output, status, silent, disk)
+        silenced = Silenced(request.silenced)
+        placed = _prepare(request, control, output, status, silent, disk, silenced)
         _wait_for(control, "go")
-        _run(request, control, output, status, placed, niceness)
+        _run(request, control, output, status, placed, silenced, niceness)
         while receive(control) is not None:
             pass
     except BaseException as error:
@@ -104,6 +106,7 @@ def _prepare(
     status: int,
     silent: Mapping[bytes, str],
     disk: int | None,
+    silenced: Silenced,
 ) -> tuple[Placed, ...]:
     os.setsid()
     os.umask(0o077)
@@ -129,6 +132,8 @@ def _prepare(
     os.umask(0o022)
     placed, not_placed = place_recorders(programs)
     listening, not_heard = place_question_recorder(request.answers)
+    silenced.cover_read_only()
+    silenced.silence()
     tree.unknowns += [Unknown("what is asked of running services", sentence) for sentence in not_placed]
     tree.unknowns += [Unknown("what debconf is asked", sentence) for sentence in not_heard]
     send(control, "units", make_places())
@@ -148,7 +153,14 @@ def _prepare(
     # From here on a script may have changed the file that an import would read.
     sys.meta_path.clear()
     heard = () if listener is None else (listener,)
-    send(control, "ready", heard, notes=missing)
+    send(
+        control,
+        "ready",
+        heard,
+        notes=missing,
+        recorders=[plain(one.path) for one in placed if one.records_all],
+        listening=[plain(one.path) for one in (*placed, *listening) if not one.records_all],
+    )
     for fd in heard:
         os.close(fd)  # with it a script could let through, or hold, whatever calls another one makes
     return (*placed, *listening)
@@ -194,14 +206,13 @@ def _run(
     output: int,
     status: int,
     placed: tuple[Placed, ...],
+    silenced: Silenced,
     niceness: int,
 ) -> None:
     reason = ""
-    masked: list[bytes] = []
     try:
         for number, step in enumerate(request.steps):
-            # Before each call: what is unpacked may bring the file back, and the next dpkg would run it.
-            masked.extend(path for path in request.masked if _unlinked(path))
+            silenced.silence()  # what was unpacked may have brought another
             started = time.monotonic()
             called, left_out = with_waiting(step)
             exit_status = 0
@@ -224,6 +235,7 @@ def _run(
         reason = str(stop)
         leftovers = []
     _kill_the_rest()
+    silenced.give_back()
     untouched, altered = still_ours(placed)
     send(
         control,
@@ -232,16 +244,7 @@ def _run(
         leftovers=leftovers[:50],
         untouched=[plain(path) for path in untouched],
         altered=[plain(path) for path in altered],
-        masked=[plain(path) for path in set(masked) if not os.path.lexists(path)],
     )
-
-
-def _unlinked(path: bytes) -> bool:
-    try:
-        os.unlink(path)
-    except OSError:
-        return False
-    return True
 
 
 def _start(request: RehearsalRequest, step: Step, output: int, status: int, niceness: int) -> int:

@@ -37,6 +37,7 @@ from aptguard.rehearsal.model import (
 )
 from aptguard.rehearsal.notifications import Notifications
 from aptguard.rehearsal.observer import NoObserver, Observer
+from aptguard.rehearsal.record_watch import RecordWatch
 from aptguard.rehearsal.refused_settings import settings_refused
 from aptguard.rehearsal.tree_messages import layer_in, open_in_workspace
 from aptguard.rehearsal.tripwire import Tripwires
@@ -65,8 +66,7 @@ class Supervisor:
     ) -> None:
         self._memory = read_memory()
         self._room = UpperRoom(request.limits)
-        self._notifications = Notifications()
-        self._units = UnitStates()
+        self._notifications, self._units = Notifications(), UnitStates()
         self._request = replace(request, limits=for_machine(request.limits, self._memory))
         self._room_look, self._memory_look = Every(_TICK_SECONDS), Every(_MEMORY_SECONDS)
         self._caller = caller
@@ -74,7 +74,7 @@ class Supervisor:
         self._observer: Observer = NoObserver((), "the rehearsal ended before it could be observed")
         self._progress = progress
         self._scene = harvest.Scene()
-        self._tripwires = Tripwires()
+        self._tripwires, self._records = Tripwires(), RecordWatch()
         self._unknowns: list[Unknown] = []
         self._notes: list[str] = []
         self._steps: dict[int, StepResult] = {}
@@ -236,6 +236,8 @@ class Supervisor:
                 for listener in descriptors:
                     self._notifications.listen(listener)
                 self._observer.attach(self._scene.workspace, self._scene.merged, tuple(self._scene.layers))
+                stand_ins = (map(path_in, message[key]) for key in ("recorders", "listening"))
+                self._notes += self._records.attach(self._scene.merged, harvest.RECORDS, *stand_ins)
                 self._timing["set-up"] = time.monotonic() - self._started
                 with contextlib.suppress(ConnectionError):  # it was told to stop before, and has ended
                     send(self._control, "go")
@@ -273,7 +275,6 @@ class Supervisor:
             )
         self._scene.untouched = frozenset(map(path_in, message["untouched"]))
         self._scene.altered = frozenset(map(path_in, message["altered"]))
-        self._scene.masked = frozenset(map(path_in, message["masked"]))
 
     def _take_output(self) -> None:
         if self._output_pipe < 0:
@@ -334,19 +335,17 @@ class Supervisor:
         if self._scene.merged >= 0:
             limit = self._request.limits.changes
             changes, all_of_them, unread = harvest.harvest_changes(self._scene, self._observer, limit)
-            if not all_of_them:
-                self._unknowns.append(Unknown("a part of the changes", f"there are more than {limit}"))
             self._unknowns += unread
             self._unknowns += changed_meanwhile(changes, self._scene.layers, self._scene.mounts, self._began)
             collected, unread = harvest.collect(self._scene.merged, self._request.collect)
             self._unknowns += unread
-            effects, unread = harvest.recorded_effects(self._scene, changes)
-            self._unknowns += unread
-            questions, unread = harvest.recorded_questions(self._scene.merged)
+            watched = self._records.finish(self._scene.merged)
+            effects, questions, unread = harvest.recorded(self._scene, changes, watched, self._cut_off)
             self._unknowns += unread
         self._timing["reading"] = time.monotonic() - begun
         self._timing["total"] = time.monotonic() - self._started
         settings = settings_refused(self._output)
+        stopped_by = self._request.stop_patterns if self._ended_early else ()
         done = [
             self._steps.get(number, StepResult(step.argv, None, 0.0))
             for number, step in enumerate(self._request.steps)
@@ -368,6 +367,7 @@ class Supervisor:
             mount_points=tuple(mount.point for mount in self._scene.mounts),
             questions=questions,
             ended_early=self._ended_early,
+            lying_below=harvest.lying_below(self._scene, changes, self._attempts, stopped_by),
             earlier_causes=self._scene.earlier_causes,
             account_steps=tuple(self._observer.account_steps),
         )
@@ -389,10 +389,9 @@ class Supervisor:
                 )
 
     def _end(self) -> None:
-        self._observer.close()
-        self._notifications.close()
-        self._units.close()
-        self._control.close()
+        watching = (self._observer, self._notifications, self._units, self._records, self._control)
+        for one in watching:
+            one.close()
         self._kill()
         self._room.give_up(self._scene.workspace)
 

@@ -48,6 +48,7 @@ def build_report(
         complete=result.complete,
         mode=mode,
         scripts=result.scripts,
+        lying_below=result.lying_below,
     )
 
 

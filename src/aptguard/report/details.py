@@ -10,11 +10,12 @@ from aptguard.report.model import Report
 from aptguard.report.quantity import moment, plural, size
 from aptguard.report.real_run import real_run_lines
 from aptguard.report.style import Style
-from aptguard.report.text import subject_of
+from aptguard.report.text import not_complete, subject_of
 from aptguard.report.tree import build_tree, script_lines, tree_lines
 from aptguard.shown import shown
 
 _EXAMPLES = 5
+_LONGEST_PATH = 4096
 
 
 def details(report: Report, style: Style, *, changes: bool = False) -> str:
@@ -35,6 +36,8 @@ def details(report: Report, style: Style, *, changes: bool = False) -> str:
         lines += ["", "Findings"]
         for finding in report.findings:
             lines += [f"  {line}" for line in _finding(finding)]
+        if not report.complete:
+            lines.append(f"  {not_complete(report, _LONGEST_PATH)}")
     if report.unknowns:
         lines += ["", "Not rehearsed"]
         lines += [f"  {shown(unknown.what)}: {shown(unknown.reason)}" for unknown in report.unknowns]

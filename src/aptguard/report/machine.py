@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aptguard.policy.finding import Finding
-from aptguard.rehearsal.model import Unknown
+from aptguard.rehearsal.model import LyingBelow, Unknown
 from aptguard.report.model import ChangedPath, Report
 from aptguard.report.real_run import real_run_as_plain
 from aptguard.shown import shown
@@ -51,6 +51,7 @@ def report_as_plain(report: Report, *, changes: bool = False) -> dict[str, Any]:
         ],
         "notes": [shown(note) for note in report.notes],
         "complete": report.complete,
+        "lying_below": _lying_below(report.lying_below),
         "real_run": real_run_as_plain(report.real_run),
         "timing": {stage: round(seconds, 4) for stage, seconds in report.timing.items()},
     }
@@ -122,6 +123,12 @@ def _item(item: Item) -> dict[str, Any]:
 def _unknown(unknown: Unknown) -> dict[str, Any]:
     plain = {"what": shown(unknown.what), "reason": shown(unknown.reason)}
     return plain if unknown.path is None else {**plain, "path": shown(unknown.path)}
+
+
+def _lying_below(below: LyingBelow | None) -> dict[str, Any] | None:
+    if below is None:
+        return None
+    return {"path": shown(below.directory), "count": below.paths, "at_least": below.at_least}
 
 
 def _changed_path(changed: ChangedPath) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from aptguard.policy.finding import Finding, Verdict
-from aptguard.rehearsal.model import Effect, ScriptRun, Unknown
+from aptguard.rehearsal.model import Effect, LyingBelow, ScriptRun, Unknown
 from aptguard.transaction.model import Transaction
 
 
@@ -76,7 +76,8 @@ class Report:
     ``time`` is UTC in seconds since the epoch; ``changes`` counts by kind and by class of owner;
     ``timing`` is seconds by stage. ``fingerprint`` is the hex digest that ``id`` is made from.
     ``mode`` is ``enforce`` or ``report``. ``scripts`` are the runs of maintainer scripts, in their order.
-    ``real_run`` is None where the transaction has not been run, or not yet.
+    ``real_run`` is None where the transaction has not been run, or not yet. ``lying_below`` is None unless
+    the rehearsal was ended early, while a directory was being emptied.
     """
 
     id: str
@@ -97,3 +98,4 @@ class Report:
     mode: str = "enforce"
     scripts: tuple[ScriptRun, ...] = ()
     real_run: RealRun | None = None
+    lying_below: LyingBelow | None = None

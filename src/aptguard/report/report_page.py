@@ -21,8 +21,10 @@ from aptguard.report.page import (
 )
 from aptguard.report.quantity import moment, number, plural, size
 from aptguard.report.real_run import ALARMING
-from aptguard.report.text import subject_of
+from aptguard.report.text import not_complete, subject_of
 from aptguard.report.tree import actor, build_tree, script_lines
+
+_LONGEST_PATH = 4096
 
 
 def report_page(report: Report) -> str:
@@ -45,7 +47,8 @@ def _sections(report: Report) -> Iterator[Html]:
     if report.real_run is not None:
         yield section("Real run", _real_run(report.real_run))
     if report.findings:
-        yield section("Findings", [_finding(finding) for finding in report.findings])
+        more = [] if report.complete else [paragraph(text(not_complete(report, _LONGEST_PATH)))]
+        yield section("Findings", [*(_finding(finding) for finding in report.findings), *more])
     if report.unknowns:
         cards = [
             card([paragraph(text(one.what)), paragraph(text(one.reason), kind="quiet")], "unknown")

@@ -19,6 +19,7 @@ from aptguard.report.style import Style
 from aptguard.shown import shown
 
 _ENTRY_LINES = 12  # of the 25 of a refusal
+_SHORT = 48  # columns for a directory in a sentence
 _WIDE = 72  # columns that the longest command needs beside its label
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -50,7 +51,7 @@ def refusal(report: Report, style: Style, *, override_minutes: int, by_unknown: 
             entries = [_finding(finding, style, by=True) for finding in blocking]
         lines += _as_many_as_fit(entries, "finding", report, room)
         if not report.complete:
-            lines += _wrapped("The rehearsal was cut off: this list is not complete.", style, "  ", "  ")
+            lines += _wrapped(not_complete(report, _SHORT), style, "  ", "  ")[:3]
     lines.append(style.bold("What to do:"))
     origin = next((finding.origin for finding in report.findings if ":" in finding.origin), "")
     ways = [("See everything", f"aptguard show {report.id}")]
@@ -162,6 +163,16 @@ def subject_of(finding: Finding) -> str:
     if finding.account is not None:
         return f"account {shown(finding.account)}"
     return f"package {shown(finding.subject_package or '')}"
+
+
+def not_complete(report: Report, longest: int) -> str:
+    """Return why the findings are not all; a directory in it is cut to ``longest`` columns."""
+    below = report.lying_below
+    if below is None:
+        return "The rehearsal was cut off: this list is not complete."
+    count = f"{'more than ' if below.at_least else ''}{plural(below.paths, 'path')}"
+    directory = _shorten(shown(below.directory), longest)
+    return f"Ended early, this list is not complete: {count} lay below {directory}."
 
 
 def _unknown(unknown: Unknown, style: Style) -> list[str]:
