@@ -235,6 +235,6 @@ def test_the_units_are_valid_and_as_hard_as_they_were(machine: Guest) -> None:
     units = [f"/lib/systemd/system/aptguard.{kind}" for kind in ("service", "socket")]
     verified = machine.run(["systemd-analyze", "verify", "--man=no", *units])
     assert [line for line in (verified.stdout + verified.stderr).splitlines() if "aptguard" in line] == []
-    # 7.5; of it 0.1 is the loop devices, which rehearsals on disk need, 0.1 the nodes of a rehearsal's /dev, and
-    # 1.0 what scripts would inherit: a refusal of namespaces, tracers and set-user-ID that nobody is told of.
+    # 7.5; of it 0.1 is the loop devices, which rehearsals on disk need, 0.1 the nodes of a rehearsal's /dev,
+    # and 1.0 what scripts would inherit: a silent refusal of namespaces, tracers and set-user-ID.
     machine.run(["systemd-analyze", "security", "--offline=true", "--threshold=75", units[0]])
