@@ -45,7 +45,6 @@ def confine() -> tuple[int | None, list[str]]:
     makes a user no more than the root of the rehearsal, whose capabilities are bounded.
     """
     machine, ipv6 = linux.platform_machine(), os.path.exists("/proc/net/if_inet6")
-    program = filter_program(machine, ipv6)
     missing = [_without_core_dumps(), stay_below_root()]
     # A process that is not dumpable shows its /proc directory to no one without CAP_SYS_PTRACE. exec undoes
     # it for the scripts; the init process keeps it.
@@ -53,7 +52,7 @@ def confine() -> tuple[int | None, list[str]]:
     # Without no_new_privs only who has CAP_SYS_ADMIN may load a filter (seccomp(2)).
     listener, why_not = load_filter_with_listener(machine, ipv6)
     if listener is None:
-        linux.install_seccomp_filter(program)
+        linux.install_seccomp_filter(filter_program(machine, ipv6))
     _drop_capabilities()
     return listener, [sentence for sentence in (*missing, why_not) if sentence]
 

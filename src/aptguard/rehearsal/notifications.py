@@ -21,7 +21,7 @@ from collections.abc import Callable
 from aptguard.rehearsal import linux
 from aptguard.rehearsal.connections import connection_effect
 from aptguard.rehearsal.model import REFUSED, Effect
-from aptguard.rehearsal.refused_calls import ANSWERS, Answer, Caller, Tentative
+from aptguard.rehearsal.refused_calls import ANSWERS, Answer, Caller
 from aptguard.rehearsal.seccomp import filter_program, reported_calls
 
 # linux/seccomp.h
@@ -133,9 +133,8 @@ class Notifications:
         if name == "mount":
             self._tentative.pop(caller.pid, None)
         answer = ANSWERS[name](caller, arguments)
-        if isinstance(answer.tells, Tentative):
-            effect = Effect(REFUSED, answer.tells.detail, self.script_of(caller.pid))
-            self._tentative[caller.pid] = effect
+        if answer.tells is not None and answer.tentative:
+            self._tentative[caller.pid] = Effect(REFUSED, answer.tells, self.script_of(caller.pid))
         elif answer.tells is not None:
             self._refused(caller.pid, answer.tells)
         return answer
