@@ -33,7 +33,6 @@ def unclear(result: RehearsalResult) -> list[str]:
         "if umount data; then rm -rf /opt/precious; fi",  # its source
         "if umount LABEL=data; then rm -rf /opt/precious; fi",
         "mkdir /opt/x; if mount --bind /srv/data /opt/x; then rm -rf /opt/x/*; fi; rmdir /opt/x",
-        "if mount -o remount,rw /srv/data; then rm -rf /opt/precious; fi",
         "if mount -a; then rm -rf /opt/precious; fi",
         "if mount LABEL=backup; then rm -rf /opt/precious; fi",
         "if swapon /srv/swap; then rm -rf /opt/precious; fi",

@@ -51,7 +51,6 @@ UNKNOWN = (
     "mount -t tmpfs none /opt" + _AND,
     "mount --bind /srv/data /opt && rm -rf /opt/cluster || true",
     "choom -n -500 rm -rf /srv/data/cluster || true",
-    "systemd-run --wait rm -rf /srv/data/cluster || true",
     _CALL.format("c.setns(0, 0)") + _AND,
     _CALL.format('c.pivot_root(b"/", b"/")') + _AND,
     _CALL.format("c.ptrace(0, 0, 0, 0)") + _AND,

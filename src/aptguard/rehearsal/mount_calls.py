@@ -31,6 +31,10 @@ _HELPERS: Final = (
 def _mount(call: Call) -> Reading:
     if call.has(b"-h", b"--help", b"-V", b"--version", b"-f", b"--fake"):
         return ASKS
+    if any(_only_alters(word) for word in call.arguments):
+        return (
+            ACTS  # mount(2) itself is told of, and said to be done where nothing hangs on it (refused_calls)
+        )
     words, kinds = _sorted_out(call.arguments)
     targets = [word for word in call.arguments if word.split(b"=")[0] in (b"--source", b"--target")]
     labels = (b"-L", b"--label", b"-U", b"--uuid")
@@ -41,6 +45,12 @@ def _mount(call: Call) -> Reading:
     if len(words) == len(paths) == 2 and kinds and KERNEL_KINDS.issuperset(kinds) and at_home:
         return ACTS
     return Reading(Meaning.UNCLEAR, tuple(paths[-1:]))
+
+
+def _only_alters(word: bytes) -> bool:
+    """Whether the word of a call of mount says that a mount which is there is altered, and none made."""
+    options = word.removeprefix(b"-o").removeprefix(b"--options=").split(b",")
+    return word.startswith(b"--make-") or b"remount" in options
 
 
 def _sorted_out(arguments: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
