@@ -11,6 +11,7 @@ import json
 import socket
 from typing import Any
 
+from aptguard.rehearsal.model import Unknown
 from aptguard.rehearsal.mountinfo import Mount
 
 _LARGEST = 1 << 17
@@ -48,3 +49,11 @@ def mount_in(message: dict[str, Any]) -> Mount:
 def path_in(text: str) -> bytes:
     """Return the path that stands in a message."""
     return text.encode("utf-8", "surrogateescape")
+
+
+def unknowns_in(message: dict[str, Any]) -> list[Unknown]:
+    """Return the unknowns that a message tells of."""
+    return [
+        Unknown(one["what"], one["reason"], path_in(one["path"]) if one["path"] else None)
+        for one in message["unknowns"]
+    ]

@@ -22,7 +22,7 @@ from aptguard.changes.model import Change
 from aptguard.rehearsal import harvest, linux, overlay
 from aptguard.rehearsal.answering import silent_mounts
 from aptguard.rehearsal.bounds import Every, for_machine, memory_exhausted, read_memory, room_exhausted
-from aptguard.rehearsal.channel import channel, mount_in, path_in, receive, send
+from aptguard.rehearsal.channel import channel, mount_in, path_in, receive, send, unknowns_in
 from aptguard.rehearsal.connections import Connections
 from aptguard.rehearsal.failure import describe_failure
 from aptguard.rehearsal.meanwhile import changed_meanwhile, moment
@@ -221,10 +221,7 @@ class Supervisor:
                 self._tripwires.add(path_in(message["point"]), message["reason"], descriptors[0])
             case "built":
                 self._scene.merged, self._scene.namespace, self._scene.shared_memory = descriptors
-                self._unknowns += [
-                    Unknown(item["what"], item["reason"], path_in(item["path"]) if item["path"] else None)
-                    for item in message["unknowns"]
-                ]
+                self._unknowns += unknowns_in(message)
                 self._notes += message["notes"]
             case "ready":
                 self._notes += message["notes"]
@@ -331,9 +328,8 @@ class Supervisor:
         collected: dict[bytes, bytes | None] = {}
         all_of_them = False
         if self._scene.merged >= 0:
-            changes, all_of_them, unread = harvest.harvest_changes(
-                self._scene, self._observer, self._request.limits.changes
-            )
+            limit = self._request.limits.changes
+            changes, all_of_them, unread = harvest.harvest_changes(self._scene, self._observer, limit)
             self._unknowns += unread
             self._unknowns += changed_meanwhile(changes, self._scene.layers, self._scene.mounts, self._began)
             collected, unread = harvest.collect(self._scene.merged, self._request.collect)
