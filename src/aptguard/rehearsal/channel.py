@@ -11,6 +11,7 @@ import json
 import socket
 from typing import Any
 
+from aptguard.rehearsal.model import Unknown
 from aptguard.rehearsal.mountinfo import Mount
 
 _LARGEST = 1 << 17
@@ -53,3 +54,11 @@ def path_in(text: str) -> bytes:
 def plain(path: bytes | None) -> str | None:
     """Return a path as it stands in a message."""
     return None if path is None else path.decode("utf-8", "surrogateescape")
+
+
+def unknowns_in(message: dict[str, Any]) -> list[Unknown]:
+    """Return the unknowns that a message tells of."""
+    return [
+        Unknown(one["what"], one["reason"], path_in(one["path"]) if one["path"] else None)
+        for one in message["unknowns"]
+    ]

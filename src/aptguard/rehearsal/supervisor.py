@@ -22,7 +22,7 @@ from aptguard.changes.model import Change
 from aptguard.rehearsal import harvest, linux
 from aptguard.rehearsal.answering import silent_mounts
 from aptguard.rehearsal.bounds import Every, for_machine, memory_exhausted, read_memory, room_exhausted
-from aptguard.rehearsal.channel import channel, mount_in, path_in, receive, send
+from aptguard.rehearsal.channel import channel, mount_in, path_in, receive, send, unknowns_in
 from aptguard.rehearsal.failure import describe_failure
 from aptguard.rehearsal.hollow_files import HollowFiles
 from aptguard.rehearsal.meanwhile import changed_meanwhile, moment
@@ -226,10 +226,7 @@ class Supervisor:
             case "built":
                 self._scene.merged, self._scene.namespace, *own_shared_memory = descriptors
                 self._scene.shared_memory = own_shared_memory[0] if own_shared_memory else -1
-                self._unknowns += [
-                    Unknown(item["what"], item["reason"], path_in(item["path"]) if item["path"] else None)
-                    for item in message["unknowns"]
-                ]
+                self._unknowns += unknowns_in(message)
                 self._notes += message["notes"]
             case "ready":
                 self._notes += message["notes"]
