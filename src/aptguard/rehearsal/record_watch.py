@@ -37,6 +37,7 @@ class RecordWatch:
         # A truncation is reported only by a group that asks for handles, and for those the overlay, in which
         # the programs are, may have none.
         self._starts = self._writings = -1
+        self._finished = False
         self._made: dict[bytes, tuple[int, int]] = {}
         self._handles: dict[bytes, bytes] = {}
 
@@ -70,6 +71,7 @@ class RecordWatch:
 
     def finish(self, merged: int) -> Watched:
         """Return what was seen; to be called when no process is left."""
+        self._finished = True
         spoilt: dict[bytes, str] = {}
         for path, made in self._made.items():
             try:
@@ -98,7 +100,13 @@ class RecordWatch:
         return Watched(executions, spoilt)
 
     def close(self) -> None:
-        """Give the groups back; further calls do nothing."""
+        """Give the groups back, but for those that have been read: further calls do nothing.
+
+        These are left to the end of the process, which is that of its one rehearsal. The kernel waits in a
+        closing (an RCU grace period, about 8 ms for each), and the answer would wait too.
+        """
+        if self._finished:
+            return
         for group in (self._starts, self._writings):
             if group >= 0:
                 os.close(group)
