@@ -15,7 +15,7 @@ from testbed import snapshot
 from testbed.guest import Guest
 from testbed.server import install_aptguard
 
-pytestmark = pytest.mark.needs_guest
+pytestmark = [pytest.mark.needs_guest, pytest.mark.on_either_debian]
 
 HARMLESS = [f"harmless{number}" for number in range(8)]
 MINE = 'if [ "$1" = purge ]; then rm -rf /srv/customers; fi'

@@ -14,7 +14,7 @@ from packages.builder import build_deb
 from testbed.guest import Guest
 from testbed.server import install_aptguard
 
-pytestmark = pytest.mark.needs_guest
+pytestmark = [pytest.mark.needs_guest, pytest.mark.on_either_debian]
 
 POSTRM = 'if [ "$1" = remove ]; then rm -f /srv/treasure; fi'
 

@@ -16,7 +16,7 @@ from testbed.guest import Guest
 from testbed.server import install_aptguard
 from testbed.trees import Tree, guest_tree_with
 
-pytestmark = pytest.mark.needs_guest
+pytestmark = [pytest.mark.needs_guest, pytest.mark.on_either_debian]
 
 TREASURE = "/srv/treasure"
 REMOTE = "/var/log/journal/remote"

@@ -14,7 +14,7 @@ from packages.obsolete import build_harmless
 from testbed.guest import Completed, Guest
 from testbed.server import install_aptguard
 
-pytestmark = pytest.mark.needs_guest
+pytestmark = [pytest.mark.needs_guest, pytest.mark.on_either_debian]
 
 SOCKET = "/run/aptguard/io.github.aptguard"
 INTERFACE = "io.github.aptguard"

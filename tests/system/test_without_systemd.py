@@ -14,7 +14,7 @@ from testbed import snapshot
 from testbed.guest import Container
 from testbed.server import install_aptguard
 
-pytestmark = pytest.mark.needs_guest
+pytestmark = [pytest.mark.needs_guest, pytest.mark.on_either_debian]
 
 
 @pytest.fixture(scope="module")
