@@ -58,6 +58,10 @@ UNKNOWN = (
     _CALL.format('c.syscall(428, -100, b"/srv/data", 1) < 0') + _AND,
     _CALL.format("c.syscall(56, 0x20000 | 17, 0, 0, 0, 0) < 0") + _AND,
     _CALL.format('c.umount2(b"/srv/data", 2)') + _AND,
+    # Not what the kernel's own file systems show, though where they are.
+    "mkdir /dev/x; " + _CALL.format('c.mount(b"/srv/data", b"/dev/x", b"", 4096, 0)') + _AND,
+    _CALL.format('c.mount(b"none", b"/dev", b"tmpfs", 0, 0)') + _AND,
+    "unshare --user rm -rf /srv/data/cluster true || true",
 )
 # What fails on the machine as well, what only tries, and what ordinary programs do without.
 NOTHING_LOST = (

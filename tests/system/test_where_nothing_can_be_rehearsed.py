@@ -40,7 +40,10 @@ def machine(
 ) -> Iterator[Guest]:
     with Guest(version) as guest:
         install_aptguard(guest, aptguard_deb)
-        guest.copy_in(build_deb(tmp_path_factory.mktemp("toys"), "toy"), "/root/toy.deb")
+        toys = tmp_path_factory.mktemp("toys")
+        guest.copy_in(build_deb(toys, "toy"), "/root/toy.deb")
+        rival = build_deb(toys, "rival", fields={"Conflicts": "toy", "Replaces": "toy"})
+        guest.copy_in(rival, "/root/rival.deb")
         guest.run(["systemctl", "mask", "--now", "aptguard.socket", "aptguard.service"])
         yield guest
 
@@ -101,6 +104,13 @@ def test_a_removal_is_stopped(installed: Guest, way: str) -> None:
         assert done.returncode == code, done.stdout + done.stderr
         assert "BLOCKED" in done.stderr and "when_unable" in done.stderr
     assert installed.run(["dpkg-query", "-W", "-f", "${db:Status-Abbrev}", "toy"]).stdout == "ii "
+
+
+def test_an_installation_that_drives_another_package_out_is_stopped_as_a_removal(installed: Guest) -> None:
+    ended = powerless(installed, "dpkg", "-i", "/root/rival.deb")
+    assert ended.returncode == 2, ended.stdout + ended.stderr
+    assert "aptguard: BLOCKED" in ended.stderr
+    assert installed.run(["dpkg-query", "-W", "-f", "${db:Status-Abbrev}", "toy"]).stdout.strip() == "ii"
 
 
 def test_the_policy_can_let_all_pass_as_image_builds_want_it(installed: Guest) -> None:

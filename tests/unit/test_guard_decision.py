@@ -99,3 +99,24 @@ def test_report_mode_override_and_pause_each_let_a_block_pass_under_their_own_na
     assert decided(Verdict.BLOCK, mode=Mode.REPORT) is Outcome.PASS_IN_REPORT_MODE
     assert decided(Verdict.BLOCK, overridden=True) is Outcome.PASS_BY_OVERRIDE
     assert decided(Verdict.BLOCK, paused=True) is Outcome.PASS_WHILE_PAUSED
+
+
+def test_what_may_take_away_more_than_it_names_is_stopped_as_a_removal_is() -> None:
+    def of(**changes: object) -> Outcome:
+        return decided(Verdict.UNKNOWN, INSTALLATION, removals_known=False, **changes)
+
+    assert of() is Outcome.STOP_BY_DOUBTS
+    assert of(when_unable=WhenUnable.ALLOW) is Outcome.PASS_WITH_DOUBTS
+    assert of(mode=Mode.REPORT) is Outcome.PASS_IN_REPORT_MODE
+    assert of(overridden=True) is Outcome.PASS_BY_OVERRIDE
+    assert of(paused=True) is Outcome.PASS_WHILE_PAUSED
+    assert decided(Verdict.UNKNOWN, OWN_PURGE, removals_known=False) is Outcome.PASS_WITH_DOUBTS
+
+
+def test_packages_that_wait_for_their_configuration_keep_aptguard_from_going_only_when_they_do_harm() -> None:
+    waiting = transaction(("aptguard", Action.PURGE), ("foo", Action.CONFIGURE))
+    assert decided(Verdict.UNKNOWN, waiting) is Outcome.PASS_WITH_DOUBTS
+    assert decided(Verdict.BLOCK, waiting) is Outcome.STOP
+    assert decided(Verdict.UNKNOWN, transaction(("foo", Action.CONFIGURE))) is Outcome.PASS_WITH_DOUBTS
+    both = transaction(("aptguard", Action.PURGE), ("foo", Action.CONFIGURE), ("foo", Action.PURGE))
+    assert decided(Verdict.UNKNOWN, both) is Outcome.STOP_BY_DOUBTS

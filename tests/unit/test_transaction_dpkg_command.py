@@ -99,7 +99,7 @@ def test_options_that_matter_are_kept_and_those_of_the_caller_are_not() -> None:
 
 def test_options_read_again_give_the_same_command() -> None:
     found = command(
-        "dpkg -EGB --no-force-bad-path --refuse-downgrade --ignore-depends x --abort-after 3 -P a"
+        "dpkg -EGBN --no-force-bad-path --refuse-downgrade --ignore-depends x --abort-after 3 -P a"
     )
     again = read_dpkg_command([b"dpkg", *found.options, b"--purge", *found.names])
     assert again == found

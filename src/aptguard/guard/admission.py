@@ -28,13 +28,13 @@ def admit(
     run: str,
     style: Style,
     removals_known: bool = True,
-    approved: Callable[[int | None], None] = lambda _number: None,
+    approved: Callable[[Report, int | None], None],
 ) -> dict[str, Any]:
     """Record ``report``, send its event and return the hook's reply: exit, text, verdict, outcome, id.
 
     ``run`` names the run of the package manager; an override that lets it pass is used up when that run
-    has ended, not now. ``approved`` is called before a good answer, with the report's number in the ledger.
-    Without ``removals_known`` it may take away packages that its items do not name.
+    has ended, not now. ``approved`` is called before a good answer, with the report and its number in the
+    ledger. Without ``removals_known`` it may take away packages that its items do not name.
     """
     state.end_what_is_over()
     now = time.time()
@@ -54,7 +54,7 @@ def admit(
     state.send(event_from_report(report, outcome.value, override=override, pause=pause), report)
     state.tell_dangers(policy)
     if outcome.passes:
-        approved(number)
+        approved(report, number)
     return {
         "exit": 0 if outcome.passes else REFUSED,
         "text": _text(outcome, report, policy, style, override, pause),

@@ -42,10 +42,12 @@ class Aftermath:
         of_apt: bool,
         unpack_only: bool = False,
         settle: Sequence[str] = (),
+        call_of_dpkg: str = "",
     ) -> None:
         """Note what the ``run`` of the approved transaction should do; called before the verdict is given.
 
         ``number`` is the report's in the ledger; ``of_apt``: it is a run of apt, with an approval.
+        ``call_of_dpkg`` is the run of the dpkg whose hook asked, where it was not apt's.
         """
         try:
             self.watch.let_comparisons_end(_PATIENCE)
@@ -57,7 +59,9 @@ class Aftermath:
                 unpack_only=unpack_only,
                 settle=settle,
             )
-            self.watch.follow(run, replace(expectation, run=run), of_apt=of_apt)
+            of_dpkg = bool(call_of_dpkg)
+            noted = replace(expectation, overrides_of=call_of_dpkg or run, of_dpkg=of_dpkg)
+            self.watch.follow(run, noted, of_apt=of_apt)
         except Exception as error:
             self._failed(error)
 
@@ -86,9 +90,10 @@ class Aftermath:
         return compare(expected, self._state.policy().policy, self._state.database(), time.time())
 
     def _note(self, expected: Expectation, run: RealRun) -> None:
-        if run.end is not RunEnd.NOT_BEGUN:
-            # Without apt's last hook, too: plain dpkg has none, and apt may have been killed.
-            self._state.use_up_overrides(expected.run)
+        # Without apt's last hook, too: plain dpkg has none, and apt may have been killed. Where nobody can
+        # tell whether it began, another hook may have stopped apt, but hardly a dpkg.
+        if run.end is not RunEnd.NOT_BEGUN and (run.end is not RunEnd.NOT_COMPARED or expected.of_dpkg):
+            self._state.use_up_overrides(expected.overrides_of)
         self._state.tell_dangers(self._state.policy().policy)  # the run may have made an account
         number = expected.number
         if number is not None:

@@ -97,7 +97,7 @@ def _fits(relation: Relation, installed: Mapping[str, str]) -> bool:
     if not relation.version:
         return True
     compared = ["/usr/bin/dpkg", "--compare-versions", version, relation.operator, relation.version]
-    return subprocess.run(compared, check=False).returncode == 0
+    return subprocess.run(compared, check=False, stderr=subprocess.DEVNULL).returncode != 1  # 2: nobody knows
 
 
 def _conflicts(archive: bytes) -> Iterator[str]:

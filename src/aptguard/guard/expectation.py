@@ -74,7 +74,8 @@ class Expectation:
     epoch. ``names`` are the packages of the transaction. ``log_size`` is the size of dpkg's log, None without
     one. ``going`` are paths that should be gone; ``staying`` are those that should not. ``omitted`` counts
     what is left out. ``unclear`` says why the rehearsal is no measure, and is empty where it is one.
-    ``run`` is the front end's process, as ``PID-STARTTIME``.
+    ``overrides_of`` is the run for which overrides were applied, as ``PID-STARTTIME``; ``of_dpkg``: dpkg's
+    own hook asked, after which nothing stands between the verdict and the work.
     """
 
     id: str
@@ -87,7 +88,8 @@ class Expectation:
     staying: tuple[bytes, ...] = ()
     omitted: int = 0
     unclear: str = ""
-    run: str = ""
+    overrides_of: str = ""
+    of_dpkg: bool = False
 
 
 def expect(

@@ -39,6 +39,14 @@ def words_of(parameters: Mapping[str, Any], name: str) -> tuple[str, ...]:
     return tuple(words)
 
 
+def action_of(parameters: Mapping[str, Any]) -> str:
+    """Return what dpkg says that it is about to do (DPKG_HOOK_ACTION, dpkg(1)); empty where it does not."""
+    action = parameters.get("action", "")
+    if not isinstance(action, str):
+        raise GuardError("InvalidParameter", "The parameter action must be text.")
+    return action
+
+
 def run_of(parameters: Mapping[str, Any], peer: Peer) -> str:
     """Return the run that the hook belongs to: its front end's process, as ``PID-STARTTIME``."""
     run = parameters.get("run")

@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from aptguard.guard.admission import REFUSED, admit
@@ -19,6 +20,7 @@ from aptguard.guard.driven_out import may_drive_out
 from aptguard.guard.errors import GuardError
 from aptguard.guard.examination import examine
 from aptguard.guard.hook_parameters import (
+    action_of,
     is_foreign,
     is_this_root,
     message_of,
@@ -56,7 +58,7 @@ from aptguard.transaction.apt_protocol import (
 )
 from aptguard.transaction.dpkg_command import CHANGING, DpkgCommandError, read_dpkg_command
 from aptguard.transaction.fingerprint import fingerprint, short_id
-from aptguard.transaction.model import Action, Transaction
+from aptguard.transaction.model import Action, Caller, Transaction
 from aptguard.transaction.package_state import PackageState
 
 
@@ -106,18 +108,7 @@ def judge_apt(
     except Exception as error:
         return unreadable(f"The transaction cannot be prepared: {error}")
 
-    def examined(one: Transaction) -> Report:
-        return examine(
-            one,
-            caller,
-            loaded.policy,
-            database=database,
-            progress=waiting.progress,
-            mount_namespace=peer.mount_namespace,
-            cancelled=waiting.cancelled,
-            record=state.record,
-        )
-
+    examined = _examiner(state, caller, loaded.policy, database, peer, waiting)
     try:
         report = examined(transaction)
         removals = as_removals(transaction) if report.verdict is not Verdict.ALLOW else None
@@ -128,15 +119,8 @@ def judge_apt(
     except RehearsalCancelledError:  # by ^C, which is no leave either
         putting_back.blocked(_wishes(state, transaction, database), run)
         raise
-    reply = admit(
-        state,
-        report,
-        loaded.policy,
-        run=run,
-        style=style,
-        removals_known=_removals_known(report, database),
-        approved=lambda number: approved(report, number),
-    )
+    known = _removals_known(report, database)
+    reply = admit(state, report, loaded.policy, run=run, style=style, removals_known=known, approved=approved)
     purged = [item.qualified for item in transaction.items if item.action is Action.PURGE]
     wishes = _wishes(state, transaction, database) if reply["exit"] == REFUSED else ()
     putting_back.blocked(wishes, run)
@@ -149,8 +133,8 @@ def judge_dpkg(
 ) -> dict[str, Any]:
     """Return the answer to dpkg's own pre-invoke hook, for a call that no approved run of apt covers."""
     style, run = style_of(parameters), run_of(parameters, peer)
-    words, action = words_of(parameters, "argv"), parameters.get("action")
-    if action in CHANGING and not _says(words, action):
+    words, action = words_of(parameters, "argv"), action_of(parameters)
+    if not _says(words, action):
         run, words = dpkg_above(peer.pid) or (run, words)
     loaded = state.policy()
     database = state.database()
@@ -160,7 +144,15 @@ def judge_dpkg(
     def approved(report: Report, number: int | None) -> None:
         # What a front end removes to purge it is purged by a later call of its own.
         whole = parent_run(run) if purged else run
-        aftermath.approved(report, number, loaded.policy, whole, of_apt=bool(purged), unpack_only=unpack_only)
+        aftermath.approved(
+            report,
+            number,
+            loaded.policy,
+            whole,
+            of_apt=bool(purged),
+            unpack_only=unpack_only,
+            call_of_dpkg=run,
+        )
 
     def unreadable(reason: str) -> dict[str, Any]:
         return admit_unreadable(
@@ -170,7 +162,7 @@ def judge_dpkg(
     try:
         argv = [os.fsencode(word) for word in words]
         command = read_dpkg_command(argv)
-        if action in CHANGING and action != command.action:
+        if not _says(words, action):
             return unreadable(f"Its command line '{' '.join(words)}' is not that of a dpkg --{action}.")
         if not command.changes_packages or is_foreign(command):
             return {"exit": 0, "text": "", "verdict": "", "outcome": "not this machine", "id": ""}
@@ -185,26 +177,10 @@ def judge_dpkg(
         transaction = transaction_from_dpkg(command, database, cwd, text, purged)
     except Exception as error:
         return unreadable(f"The call of dpkg cannot be prepared: {error}")
-    report = examine(
-        transaction,
-        caller,
-        loaded.policy,
-        database=database,
-        calls=steps_of_dpkg(command, cwd, purged),
-        progress=waiting.progress,
-        mount_namespace=peer.mount_namespace,
-        cancelled=waiting.cancelled,
-        record=state.record,
-    )
-    return admit(
-        state,
-        report,
-        loaded.policy,
-        run=run,
-        style=style,
-        removals_known=_removals_known(report, database),
-        approved=lambda number: approved(report, number),
-    )
+    examined = _examiner(state, caller, loaded.policy, database, peer, waiting)
+    report = examined(transaction, calls=steps_of_dpkg(command, cwd, purged))
+    known = _removals_known(report, database)
+    return admit(state, report, loaded.policy, run=run, style=style, removals_known=known, approved=approved)
 
 
 def announce(state: GuardState, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -244,16 +220,7 @@ def check(state: GuardState, parameters: Mapping[str, Any], peer: Peer, waiting:
         caller = caller_from_request(parameters, pid=peer.pid, uid=peer.uid)
     except (ProtocolError, ValueError) as error:
         raise GuardError("CannotPlan", f"The plan that apt made cannot be read: {error}") from error
-    report = examine(
-        transaction,
-        caller,
-        loaded.policy,
-        database=database,
-        progress=waiting.progress,
-        mount_namespace=peer.mount_namespace,
-        cancelled=waiting.cancelled,
-        record=state.record,
-    )
+    report = _examiner(state, caller, loaded.policy, database, peer, waiting)(transaction)
     state.in_ledger(lambda ledger: ledger.record(report), None)
     return {"report": to_plain(report)}
 
@@ -263,6 +230,27 @@ def examine_for_selftest(state: GuardState, peer: Peer, policy: Policy) -> Calla
     surroundings = {"environment": {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}}
     caller = caller_from_request(surroundings, pid=peer.pid, uid=peer.uid)
     return lambda transaction: examine(transaction, caller, policy, database=state.database())
+
+
+def _examiner(
+    state: GuardState,
+    caller: Caller,
+    policy: Policy,
+    database: DpkgDatabase,
+    peer: Peer,
+    waiting: Waiting,
+) -> Callable[..., Report]:
+    """Return examine() with all that is the same for each transaction of one question."""
+    return partial(
+        examine,
+        caller=caller,
+        policy=policy,
+        database=database,
+        progress=waiting.progress,
+        mount_namespace=peer.mount_namespace,
+        cancelled=waiting.cancelled,
+        record=state.record,
+    )
 
 
 def _states(apt_input: AptInput, database: DpkgDatabase) -> dict[tuple[str, str], PackageState]:
@@ -299,16 +287,18 @@ def _nothing_to_do(asked: str, parameters: Mapping[str, Any], peer: Peer, policy
     )
 
 
-def _says(words: Sequence[str], action: object) -> bool:
+def _says(words: Sequence[str], action: str) -> bool:
+    """Whether a command line can be that of the call of dpkg whose hook was told this ``action``."""
     try:
-        return read_dpkg_command([os.fsencode(word) for word in words]).action == action
+        said = read_dpkg_command([os.fsencode(word) for word in words]).action
     except (DpkgCommandError, ValueError):
         return False
+    return said is not None and (said == action or action not in CHANGING)
 
 
 def _removals_known(report: Report, database: DpkgDatabase) -> bool:
-    """Return whether the report names each package that is taken away: for certain after a rehearsal."""
-    if report.verdict is not Verdict.UNKNOWN:
+    """Return whether the report names packages that are taken away, if there are any."""
+    if report.verdict is not Verdict.UNKNOWN or report.transaction.takes_away:
         return True
     try:
         return not may_drive_out(report.transaction, database)

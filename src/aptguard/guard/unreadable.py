@@ -57,15 +57,7 @@ def admit_unreadable(
         complete=False,
         mode=policy.mode.value,
     )
-    reply = admit(
-        state,
-        report,
-        policy,
-        run=run,
-        style=style,
-        removals_known=False,
-        approved=lambda number: approved(report, number),
-    )
+    reply = admit(state, report, policy, run=run, style=style, removals_known=False, approved=approved)
     return {**reply, "everything": True}
 
 

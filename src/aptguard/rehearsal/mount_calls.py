@@ -12,12 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from aptguard.rehearsal.mount_plan import KERNEL_KINDS
+from aptguard.rehearsal.mount_plan import KERNEL_KINDS, KERNEL_PLACES
 from aptguard.rehearsal.mountinfo import is_below
 from aptguard.rehearsal.storage_call import ACTS, ASKS, UNCLEAR, Call, Meaning, Reading
 
-# There file systems of the kernel show its own things: nothing of anybody's is covered or uncovered.
-_KERNEL_PLACES: Final = (b"/proc", b"/sys", b"/dev", b"/run/rpc_pipefs", b"/var/lib/nfs/rpc_pipefs")
 _WITH_A_VALUE: Final = frozenset(
     b"-L -N -o -O -t -T -U --label --namespace --options --source --target --target-prefix --test-opts "
     b"--types --uuid --fstab --options-mode --options-source --map-groups --map-users".split()
@@ -41,7 +39,7 @@ def _mount(call: Call) -> Reading:
     if not words and not targets and not call.may_have(b"-a", b"--all") and not call.has(*labels):
         return ASKS  # it lists, as it does with -l
     paths = [call.path(word) for word in words if word]
-    at_home = any(is_below(path, place) for path in paths[-1:] for place in _KERNEL_PLACES)
+    at_home = any(is_below(path, place) for path in paths[-1:] for place in KERNEL_PLACES)
     if len(words) == len(paths) == 2 and kinds and KERNEL_KINDS.issuperset(kinds) and at_home:
         return ACTS
     return Reading(Meaning.UNCLEAR, tuple(paths[-1:]))

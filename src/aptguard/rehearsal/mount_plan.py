@@ -70,6 +70,8 @@ class MountPlan:
 # it is elsewhere: memory that programs share in /dev/shm, for one.
 KERNEL_TREES = frozenset((b"/proc", b"/sys"))  # a change there has one name, wherever else they are mounted
 _REPLACED_TREES = (*sorted(KERNEL_TREES), b"/dev")
+# Where file systems of the kernel's own are mounted, and network namespaces by name: no file comes or goes.
+KERNEL_PLACES = (b"/proc", b"/sys", b"/dev", b"/run/netns", b"/run/rpc_pipefs", b"/var/lib/nfs/rpc_pipefs")
 # File systems without files of anybody's, or with some that only show the kernel's (lxcfs(1)).
 KERNEL_KINDS = frozenset(
     b"proc sysfs cgroup cgroup2 devpts securityfs debugfs tracefs bpf pstore configfs fusectl "

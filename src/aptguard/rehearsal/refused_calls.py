@@ -16,6 +16,7 @@ import resource
 import struct
 from collections.abc import Callable
 
+from aptguard.rehearsal.mount_plan import KERNEL_KINDS, KERNEL_PLACES
 from aptguard.rehearsal.mountinfo import Mount, is_below, read_mountinfo
 from aptguard.shown import shown
 
@@ -29,12 +30,6 @@ _CLONE_OF_TREE = 1
 # linux/ptrace.h: without one of these no process is traced.
 _TRACE_ME, _ATTACH, _SEIZE = 0, 16, 0x4206
 _CTRL_ALT_DEL = (0, 0x89ABCDEF)  # linux/reboot.h: whether the keys restart the machine
-# What stands there is the kernel's, or a name of a network namespace: no file of the machine comes or goes.
-_KERNEL = (b"/proc", b"/sys", b"/dev", b"/run/netns")
-_KERNEL_KINDS = frozenset(
-    b"proc sysfs binfmt_misc devpts mqueue cgroup cgroup2 securityfs debugfs tracefs configfs pstore "
-    b"efivarfs bpf fusectl hugetlbfs selinuxfs rpc_pipefs".split()
-)
 # Programs that only try whether there are namespaces, and their sandboxes that can write to no file.
 _TRIED = frozenset({b"true", b"false", b":"})
 _WRITABLE = frozenset(
@@ -127,15 +122,16 @@ Arguments = tuple[int, ...]
 def only_tries(command: list[bytes]) -> bool:
     """Whether a program that asks for namespaces of its own needs none of them to do harm; pure.
 
-    ``unshare --user true`` looks whether that works. bwrap that was given nothing to write to can change no
-    file, whatever runs in it; nor can what is done instead.
+    ``unshare --user true`` looks whether that works; among other words ``true`` may be one that rm is given.
+    bwrap that was given nothing to write to can change no file, whatever runs in it; nor can what is done
+    instead.
     """
-    if not command:
+    if len(command) < 2:
         return False
-    name = os.path.basename(command[0])
-    if len(command) > 1 and os.path.basename(command[-1]) in _TRIED:
+    *options, last = command[1:]
+    if os.path.basename(last) in _TRIED and all(word.startswith(b"-") for word in options):
         return True
-    return name == b"bwrap" and _WRITABLE.isdisjoint(command)
+    return os.path.basename(command[0]) == b"bwrap" and _WRITABLE.isdisjoint(command)
 
 
 def _new_namespaces(caller: Caller, _arguments: Arguments) -> Answer:
@@ -152,12 +148,12 @@ def _mount(caller: Caller, arguments: Arguments) -> Answer:
     target = caller.path(place)
     if target is None:
         return Answer(errno.EPERM, "would mount something")
-    if any(is_below(target, place) for place in _KERNEL):
-        return Answer(errno.EPERM)
     if flags & _REMOUNT:
         return _remount(caller, target, flags)
     what = caller.text(source) or b"something"
     if not flags & (_BIND | _MOVE) and (of_kind := caller.text(kind)):
+        if of_kind in KERNEL_KINDS and _is_kernels(target):
+            return Answer(errno.EPERM)
         what = of_kind if what in (b"none", b"something", of_kind) else of_kind + b" " + what
     return Answer(errno.EPERM, f"would mount {shown(what)[:200]} at {shown(target)}")
 
@@ -178,7 +174,7 @@ def _unmount(caller: Caller, arguments: Arguments) -> Answer:
     target = caller.path(arguments[0])
     if target is None:
         return Answer(errno.EPERM, "would unmount something")
-    if any(is_below(target, place) for place in _KERNEL):
+    if _is_kernels(target):
         return Answer(errno.EPERM)
     try:
         if target not in caller.mounts():
@@ -188,9 +184,13 @@ def _unmount(caller: Caller, arguments: Arguments) -> Answer:
     return Answer(errno.EPERM, f"would unmount {shown(target)}")
 
 
+def _is_kernels(target: bytes) -> bool:
+    return any(is_below(target, place) for place in KERNEL_PLACES)
+
+
 def _new_file_system(caller: Caller, arguments: Arguments) -> Answer:
     kind = caller.text(arguments[0]) or b"some"
-    tells = None if kind in _KERNEL_KINDS else f"would mount a file system of kind {shown(kind)}"
+    tells = None if kind in KERNEL_KINDS else f"would mount a file system of kind {shown(kind)}"
     return Answer(errno.ENOSYS, tells, tentative=True)
 
 
