@@ -20,7 +20,7 @@ outside = os.open(sys.argv[2], os.O_RDONLY)
 file = os.open(sys.argv[2] + "/file", os.O_PATH)
 os.chroot(sys.argv[3])
 os.chdir("/")
-linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
+linux.prctl(38, 1)  # PR_SET_NO_NEW_PRIVS
 missing = landlock.stay_below_root() if sys.argv[4] == "wall" else ""
 def allowed(act):
     try: act()

@@ -13,35 +13,16 @@ from __future__ import annotations
 from typing import Final
 
 from aptguard.rehearsal.devices import PRIVATE
-from aptguard.rehearsal.unit_answers import RECORDING
+from aptguard.rehearsal.unit_answers import SHARED
 
 UNCLEAR_CALL: Final = b"!"
 PROGRAM_PATH: Final = PRIVATE + b"/programs.pl"
 
 PROGRAM: Final = (
-    RECORDING
+    SHARED
     + rb"""
 my ($name, $original, @arguments) = @ARGV;
 sub run_original { exec {$original} $original, @arguments; exit 1; }
-sub sorted_out {
-	my ($takes, $permuted, @rest) = @_;
-	my (%option, @words);
-	while (@rest) {
-		my $word = shift @rest;
-		if ($word eq '--') { push @words, @rest; last }
-		elsif ($word =~ /^(--[^=]+)=(.*)/s) { push @{$option{$1}}, $2 }
-		elsif ($word =~ /^--/) { push @{$option{$word}}, $takes->{$word} ? shift @rest : 1 }
-		elsif ($word =~ /^-(.+)/s) {
-			my @letters = split //, $1;
-			while (defined(my $letter = shift @letters)) {
-				my $value = !$takes->{"-$letter"} ? 1 : @letters ? join('', splice @letters) : shift @rest;
-				push @{$option{"-$letter"}}, $value;
-			}
-		}
-		else { push @words, $word; if (!$permuted) { push @words, @rest; last } }
-	}
-	return (\%option, @words);
-}
 sub all_of { my $option = shift; return map { @{$option->{$_} || []} } @_ }
 
 sub start_stop_daemon {

@@ -22,7 +22,8 @@ ONLINE_VERBS: Final = (
     b"list-paths list-automounts list-dependencies list-machines show-environment log-level log-target whoami"
 ).split()
 
-RECORDING: Final = rb"""
+# Shared by the stand-ins in Perl.
+SHARED: Final = rb"""
 use strict; no warnings;
 sub record {
 	my $caller = "\@$ENV{DPKG_MAINTSCRIPT_PACKAGE} $ENV{DPKG_MAINTSCRIPT_NAME}\t$ENV{PWD}";
@@ -34,9 +35,30 @@ sub slurp {
 	local $/;
 	return scalar <$file>;
 }
+# Returns the options with their values, each a list, and the words. Options end at the first word unless they
+# are $permuted; those that $takes knows take the next word where they have no value of their own.
+sub sorted_out {
+	my ($takes, $permuted, @rest) = @_;
+	my (%option, @words);
+	while (@rest) {
+		my $word = shift @rest;
+		if ($word eq '--') { push @words, @rest; last }
+		elsif ($word =~ /^(--[^=]+)=(.*)/s) { push @{$option{$1}}, $2 }
+		elsif ($word =~ /^--/) { push @{$option{$word}}, $takes->{$word} ? shift @rest : 1 }
+		elsif ($word =~ /^-(.+)/s) {
+			my @letters = split //, $1;
+			while (defined(my $letter = shift @letters)) {
+				my $value = !$takes->{"-$letter"} ? 1 : @letters ? join('', splice @letters) : shift @rest;
+				push @{$option{"-$letter"}}, $value;
+			}
+		}
+		else { push @words, $word; if (!$permuted) { push @words, @rest; last } }
+	}
+	return (\%option, @words);
+}
 """
 
-PROGRAM: Final = RECORDING + (
+PROGRAM: Final = SHARED + (
     rb"""
 my ($original, @arguments) = @ARGV;
 sub run_original { $ENV{SYSTEMD_OFFLINE} = 1; exec {$original} $original, @arguments; exit 1; }
@@ -48,28 +70,8 @@ my %takes = map { $_ => 1 } qw(
 	--what --job-mode --preset-mode --message --check-inhibitors --timestamp --drop-in --when
 	--boot-loader-menu --boot-loader-entry --reboot-argument
 );
-# Returns the words, and the options with their values, each a list.
-sub sorted_out {
-	my (@words, %option);
-	while (@_) {
-		my $word = shift;
-		if ($word eq '--') { push @words, @_; last }
-		elsif ($word =~ /^(--[^=]+)=(.*)/s) { push @{$option{$1}}, $2 }
-		elsif ($word =~ /^--/) { push @{$option{$word}}, $takes{$word} ? shift : 1 }
-		elsif ($word =~ /^-(.+)/s) {
-			my @letters = split //, $1;
-			while (defined(my $letter = shift @letters)) {
-				my $value = $takes{"-$letter"} ? (@letters ? join('', splice @letters) : shift) : 1;
-				push @{$option{"-$letter"}}, $value;
-			}
-		}
-		else { push @words, $word }
-	}
-	return (\@words, \%option);
-}
-
-my ($words, $option) = sorted_out(@arguments);
-my $verb = @$words ? shift @$words : 'list-units';
+my ($option, @words) = sorted_out(\%takes, 1, @arguments);
+my $verb = @words ? shift @words : 'list-units';
 my $has = sub { grep { $option->{$_} } @_ };
 run_original() if $has->('-h', '--help', '--version', '--root', '--image', '--global');
 run_original() unless grep { $_ eq $verb } qw(@VERBS@);
@@ -149,8 +151,7 @@ my %becomes = (start => 'active', restart => 'active', 'reload-or-restart' => 'a
 my %changed;
 sub note_call {
 	my ($program, @call) = @_;
-	my ($names, $option) = sorted_out(@call);
-	my @names = @$names;
+	my ($option, @names) = sorted_out(\%takes, 1, @call);
 	return if $option->{'--user'} || $option->{'--root'} || $option->{'-M'} || $option->{'--machine'};
 	my $verb;
 	if ($program eq 'systemctl' || $program eq 'deb-systemd-invoke') {
@@ -191,10 +192,10 @@ sub of {
 
 my $quiet = $has->('-q', '--quiet');
 if ($verb eq 'is-active' || $verb eq 'is-failed') {
-	unanswered(1) unless @$words;
+	unanswered(1) unless @words;
 	my $good = $verb eq 'is-active' ? qr/^(?:active|reloading|refreshing)\z/ : qr/^failed\z/;
 	my ($any, $found);
-	for my $one (map { of($_) } map { known($_) } @$words) {
+	for my $one (map { of($_) } map { known($_) } @words) {
 		print "$one->{ActiveState}\n" unless $quiet;
 		$any ||= $one->{ActiveState} =~ $good;
 		$found ||= $one->{LoadState} ne 'not-found';
@@ -204,9 +205,9 @@ if ($verb eq 'is-active' || $verb eq 'is-failed') {
 	exit(!$found && $missing == 4 ? 4 : $no);
 }
 if ($verb eq 'status') {
-	unanswered(3) if !@$words || grep { /^\d+\z/ } @$words;
+	unanswered(3) if !@words || grep { /^\d+\z/ } @words;
 	my $exit = 0;
-	for my $one (map { of($_) } map { known($_) } @$words) {
+	for my $one (map { of($_) } map { known($_) } @words) {
 		if ($one->{LoadState} eq 'not-found') {
 			print STDERR "Unit $one->{Id} could not be found.\n";
 			$exit = 4;
@@ -234,11 +235,11 @@ if ($verb eq 'show') {
 	my @order = qw(Type MainPID Result Id Names Description LoadState ActiveState SubState FragmentPath
 		SourcePath UnitFileState);
 	my %order = map { $_ => 1 } @order;
-	unanswered(0) if !@$words || !@wanted || grep { !$order{$_} } @wanted;
+	unanswered(0) if !@words || !@wanted || grep { !$order{$_} } @wanted;
 	my %asked = map { $_ => 1 } @wanted;
 	my $bare = $has->('-P', '--value');
 	my $further = 0;
-	for my $one (map { of($_) } map { known($_) } @$words) {
+	for my $one (map { of($_) } map { known($_) } @words) {
 		print "\n" if $further++;
 		for my $name (grep { $asked{$_} } @order) {
 			my $value = $name eq 'UnitFileState' ? file_state($one->{Id}) : $one->{$name};
@@ -255,7 +256,7 @@ if ($verb eq 'list-units') {
 	my @states = map { split /,/ } @{$option->{'--state'} || []}, $option->{'--failed'} ? 'failed' : ();
 	unanswered(0) if $has->('-o', '--output', '-r', '--recursive');
 	my @rows;
-	my %row = map { $_ => 1 } @$words ? map { known($_) } @$words : keys %unit;
+	my %row = map { $_ => 1 } @words ? map { known($_) } @words : keys %unit;
 	my $by_kind = sub { my ($name, $kind) = $_[0] =~ /^(.*)\.([a-z]+)\z/s; "$kind\0$name" };
 	for my $id (sort { $by_kind->($a) cmp $by_kind->($b) } keys %row) {
 		my $one = of($id);
@@ -279,9 +280,9 @@ if ($verb eq 'list-units') {
 	exit 0;
 }
 if ($verb eq 'cat') {
-	unanswered(1) if !@$words;
+	unanswered(1) if !@words;
 	my $printed = 0;
-	for my $id (map { known($_) } @$words) {
+	for my $id (map { known($_) } @words) {
 		my $file = -e $unit{$id}{FragmentPath} ? $unit{$id}{FragmentPath} : file_of($id);
 		if (!defined $file || $file =~ m{^/etc/init\.d/}) { print STDERR "No files found for $id.\n"; exit 1 }
 		for my $part ($file, map { sort glob "\Q$_/$id\E.d/*.conf" } reverse @places) {
