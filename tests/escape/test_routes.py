@@ -11,14 +11,11 @@ from collections.abc import Iterator
 import pytest
 
 from aptguard.rehearsal.model import Step
-from escape import further_routes
-from escape.routes import ANSWERED, WITNESSED, Route, program
+from escape.all_routes import ANSWERED, WITNESSED
+from escape.routes import Route, program
 from rehearsal.machine import Machine
 
 pytestmark = pytest.mark.needs_root
-
-_WITNESSED = WITNESSED + further_routes.WITNESSED
-_ANSWERED = ANSWERED + further_routes.ANSWERED
 
 
 def attack(machine: Machine, route: Route, argument: str, inside: bool) -> str:
@@ -51,14 +48,14 @@ def token() -> str:
     return "aptguard-" + uuid.uuid4().hex[:12]
 
 
-@pytest.mark.parametrize("route", _WITNESSED, ids=lambda route: route.name)
+@pytest.mark.parametrize("route", WITNESSED, ids=lambda route: route.name)
 def test_no_witness_outside_is_reached_from_a_rehearsal(machine: Machine, route: Route) -> None:
     with route.witness(machine, token()) as (argument, reached):
         attack(machine, route, argument, inside=True)
         assert not reached()
 
 
-@pytest.mark.parametrize("route", [r for r in _WITNESSED if not r.unproved], ids=lambda route: route.name)
+@pytest.mark.parametrize("route", [r for r in WITNESSED if not r.unproved], ids=lambda route: route.name)
 def test_the_witness_is_reached_without_the_rehearsal(machine: Machine, route: Route) -> None:
     with route.witness(machine, token()) as (argument, reached):
         said = attack(machine, route, argument, inside=False)
@@ -79,12 +76,12 @@ def prepared(machine: Machine) -> Iterator[tuple[Machine, str]]:
         libc.syscall(ctypes.c_long(250), ctypes.c_long(9), ctypes.c_long(number), ctypes.c_long(-4))
 
 
-@pytest.mark.parametrize("route", _ANSWERED, ids=lambda route: route.name)
+@pytest.mark.parametrize("route", ANSWERED, ids=lambda route: route.name)
 def test_the_kernel_refuses_it_in_a_rehearsal(prepared: tuple[Machine, str], route: Route) -> None:
     assert "REACHED" not in attack(prepared[0], route, prepared[1], inside=True)
 
 
-@pytest.mark.parametrize("route", [r for r in _ANSWERED if not r.unproved], ids=lambda route: route.name)
+@pytest.mark.parametrize("route", [r for r in ANSWERED if not r.unproved], ids=lambda route: route.name)
 def test_the_kernel_allows_it_without_the_rehearsal(prepared: tuple[Machine, str], route: Route) -> None:
     said = attack(prepared[0], route, prepared[1], inside=False)
     assert "REACHED" in said, said

@@ -40,30 +40,22 @@ def test_what_is_no_path_is_told_of_the_package_that_destroys_it() -> None:
 
 
 @pytest.mark.parametrize("plan", [PURGE, INSTALL])
-def test_a_call_whose_outcome_is_not_clear_is_unknown_and_says_which(plan: Transaction) -> None:
-    effect = Effect(UNCLEAR, "would run losetup -d /dev/loop7", "toy prerm")
+@pytest.mark.parametrize(
+    ("kind", "call"),
+    [
+        (UNCLEAR, "would run losetup -d /dev/loop7"),
+        (UNANSWERED, "would run systemctl list-jobs"),
+        (REFUSED, "would unmount /srv/data"),
+    ],
+)
+def test_what_goes_otherwise_on_the_machine_is_unknown_and_says_which_unless_harm_was_found(
+    plan: Transaction, kind: str, call: str
+) -> None:
+    effect = Effect(kind, call, "toy prerm")
     judgement = judged(plan, (), effects=(effect,))
     assert judgement.verdict is Verdict.UNKNOWN
     (unknown,) = judgement.unknowns
-    assert "losetup -d /dev/loop7 (by toy prerm)" in unknown.reason
-
-
-@pytest.mark.parametrize("plan", [PURGE, INSTALL])
-def test_a_question_that_no_rehearsal_can_answer_is_unknown_and_says_which(plan: Transaction) -> None:
-    effect = Effect(UNANSWERED, "would run systemctl list-jobs", "toy prerm")
-    judgement = judged(plan, (), effects=(effect,))
-    assert judgement.verdict is Verdict.UNKNOWN
-    (unknown,) = judgement.unknowns
-    assert "systemctl list-jobs (by toy prerm)" in unknown.reason
-
-
-@pytest.mark.parametrize("plan", [PURGE, INSTALL])
-def test_a_call_that_only_a_rehearsal_refuses_is_unknown_unless_harm_was_found(plan: Transaction) -> None:
-    effect = Effect(REFUSED, "would unmount /srv/data", "toy postrm purge")
-    judgement = judged(plan, (), effects=(effect,))
-    assert judgement.verdict is Verdict.UNKNOWN
-    (unknown,) = judgement.unknowns
-    assert "would unmount /srv/data (by toy postrm purge)" in unknown.reason
+    assert f"{call} (by toy prerm)" in unknown.reason
     assert judged(plan, (), effects=(effect, CALL)).verdict is Verdict.BLOCK
 
 

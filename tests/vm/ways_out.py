@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 from aptguard.rehearsal.model import Step
-from escape import further_routes, routes, witnesses
+from escape import all_routes, witnesses
+from escape.all_routes import ANSWERED, WITNESSED
 from escape.routes import Route, program
 from escape.test_routes import _leaked, attack, prepared, token
 from rehearsal.machine import ENVIRONMENT, LIMITS, Machine, running_machine
@@ -28,8 +29,6 @@ pytestmark = pytest.mark.needs_root
 
 __all__ = ["prepared"]
 
-WITNESSED = routes.WITNESSED + further_routes.WITNESSED
-ANSWERED = routes.ANSWERED + further_routes.ANSWERED
 # They would see the others beside them, or end them.
 ALONE = {"see another process", "kill all at once"}
 # It changes the setting that another one looks at.
@@ -168,8 +167,8 @@ def test_the_kernel_refuses_it_in_a_rehearsal(
     shared: Machine, answered: dict[str, str], route: Route
 ) -> None:
     said = answered.get(route.name) or attack(shared, route, token(), inside=True)
-    if "REACHED" in said and route.name in further_routes.IN_THE_OVERLAY:
-        assert not os.path.lexists(shared.path(further_routes.IN_THE_OVERLAY[route.name]))
+    if "REACHED" in said and route.name in all_routes.IN_THE_OVERLAY:
+        assert not os.path.lexists(shared.path(all_routes.IN_THE_OVERLAY[route.name]))
         return
     assert "REACHED" not in said
 
