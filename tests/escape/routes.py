@@ -202,7 +202,10 @@ ANSWERED = (
     Route("enter pid 1's root", "answer(len(os.listdir('/proc/1/root/')) > 0)", _PID_1),
     Route("read the kernel's memory image", "answer(len(open('/proc/kcore', 'rb').read(4)) > 0)", _NOT_BUILT),
     Route("read the keys of others", "answer(len(open('/proc/keys').read()) > 0)", "there may be none"),
-    Route("mount a writable /sys", "answer(libc.mount(b's', b'/mnt', b'sysfs', 0, None) == 0)"),
+    Route(
+        "mount a writable /sys",
+        "os.mkdir('/srv/sys'); answer(libc.mount(b's', b'/srv/sys', b'sysfs', 0, None) == 0)",
+    ),
     Route(
         "push input into a terminal",
         "import pty\nm, s = pty.openpty()\ntry: fcntl.ioctl(s, 0x5412, b'x'); answer(True)\nexcept OSError: answer(False)",
