@@ -196,6 +196,14 @@ def test_the_grace_ends_after_so_many_further_paths() -> None:
     assert stop.remaining() == 0.0
 
 
+def test_changes_that_wait_to_be_told_count_as_further_paths() -> None:
+    stop = EarlyStop([b"/home"], grace_paths=3, grace_seconds=0.5, clock=Clock())
+    assert stop.remaining(100) is None
+    stop.deleted(b"/home/0")
+    assert stop.remaining(2) == 0.5
+    assert stop.remaining(3) == 0.0
+
+
 def test_a_path_that_is_made_anew_within_the_grace_stops_nothing() -> None:
     clock = Clock()
     stop = EarlyStop([b"/etc"], clock=clock)

@@ -23,7 +23,7 @@ class EarlyStop:
         prefixes: Sequence[bytes],
         *,
         grace_seconds: float = 0.5,
-        grace_paths: int = 2000,
+        grace_paths: int = 1000,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._exact = frozenset(prefix.rstrip(b"/") or b"/" for prefix in prefixes)
@@ -68,10 +68,14 @@ class EarlyStop:
         """Return one of the deleted paths that count, None as long as there is none."""
         return min(self._gone, default=None)
 
-    def remaining(self) -> float | None:
-        """Return the seconds until the run should end (0: now), None as long as nothing asks for it."""
+    def remaining(self, waiting: int = 0) -> float | None:
+        """Return the seconds until the run should end (0: now), None as long as nothing asks for it.
+
+        ``waiting`` changes have been made and not been told here yet: a runaway deletion is faster than who
+        watches it, and each path more has to be read and judged before there is a verdict.
+        """
         if not self._gone:
             return None
-        if self._paths >= self._grace_paths:
+        if self._paths + waiting >= self._grace_paths:
             return 0.0
         return max(0.0, self._since + self._grace_seconds - self._clock())

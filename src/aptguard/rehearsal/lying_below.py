@@ -16,7 +16,7 @@ from aptguard.rehearsal.mountinfo import is_below
 from aptguard.rehearsal.observer import ObservedLayer
 
 _MOST = 200_000
-_SECONDS = 0.3
+_SECONDS = 0.2
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 

@@ -166,9 +166,10 @@ class Watcher:
 
     def should_stop(self) -> bool:
         """Whether a deletion below a stop pattern was seen, or is certain, and the grace after it is over."""
-        return self._stop.remaining() == 0.0 or (
-            self._stop.first is None and self._removals.seconds_until_stop() == 0.0
-        )
+        if self._stop.first is None:
+            return self._removals.seconds_until_stop() == 0.0
+        waiting = 0 if self._changes is None or self._changes.fd < 0 else self._changes.queued()
+        return self._stop.remaining(waiting) == 0.0
 
     @property
     def attempts(self) -> tuple[Effect, ...]:
