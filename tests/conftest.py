@@ -33,7 +33,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs_root: makes namespaces and overlays, as root")
     config.addinivalue_line("markers", "needs_guest: boots a throw-away Debian")
     config.addinivalue_line(
-        "markers", "on_either_debian: says the same of both; runs on one, and on both with APTGUARD_WHOLE=1"
+        "markers",
+        "on_either_debian(together=False): says the same of both; runs on one, on both with APTGUARD_WHOLE=1;"
+        " together: as do all tests of its file, which share what takes the time",
     )
     # Where xdist is not installed, nothing else knows it.
     config.addinivalue_line("markers", "xdist_group: the machine that a test shares with others")
@@ -77,10 +79,12 @@ _DEBIAN = re.compile(r"-?debian(12|13)-?")
 def _is_for_the_whole_run(item: pytest.Item) -> bool:
     """Whether the run of the same case on the other Debian says enough, within the time of `make test`."""
     version = _DEBIAN.search(item.name)
-    if version is None or not item.get_closest_marker("on_either_debian"):
+    mark = item.get_closest_marker("on_either_debian")
+    if version is None or mark is None:
         return False
     # By its name: another case more or less moves none to the other Debian.
-    other = zlib.crc32(_DEBIAN.sub("", item.name).encode()) % 2
+    name = item.path.stem if mark.kwargs.get("together") else _DEBIAN.sub("", item.name)
+    other = zlib.crc32(name.encode()) % 2
     return int(version[1]) != 12 + other
 
 

@@ -19,7 +19,8 @@ What a guard stops without need is switched off, and what it does not foresee it
 measured on real packages: each comes and goes on a booted Debian with aptguard on it, under real apt, with
 nothing blocked and all judged. `make corpus` does it (hours; `make corpus CORPUS='--debian 13 nginx'` for
 one), `make corpus CORPUS='--keep'` writes this page and the results behind it, `tests/corpus/kept/`. The
-names are in `tests/corpus/packages.txt`. A sample of 25 is in `make test`, on Debian 12 and 13.
+names are in `tests/corpus/packages.txt`. A sample of 25 is in `make test`, on both
+Debians in `make test-lifecycle`.
 
 Each package is installed without recommended ones (first in the archive's older version and then upgraded,
 where it has two), and purged with all that had come with it (`apt-get purge --autoremove`). Where

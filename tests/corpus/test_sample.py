@@ -23,7 +23,7 @@ from testbed.guest import Guest
 from testbed.server import install_aptguard
 from testbed.trees import Tree, guest_tree_with
 
-pytestmark = pytest.mark.needs_guest
+pytestmark = [pytest.mark.needs_guest, pytest.mark.on_either_debian(together=True)]
 
 # The archive of each of them and of all that they need is a few hundred KiB at most.
 SAMPLE = (

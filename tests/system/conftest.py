@@ -20,7 +20,12 @@ PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file
 
 @pytest.fixture(scope="session")
 def aptguard_deb(needs_guest: None, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The package as ``make deb`` builds it from this source tree, once in a test run."""
+    """The package as ``make deb`` builds it from this source tree, once in a test run.
+
+    In a virtual machine of ``make test-vm`` it has been built already, and nothing there could build it.
+    """
+    if "APTGUARD_TEST_DEB" in os.environ:
+        return os.environ["APTGUARD_TEST_DEB"]
     build = tmp_path_factory.mktemp("package")
     made = subprocess.run(
         ["make", "--no-print-directory", "deb", f"BUILD={build}"],

@@ -12,7 +12,7 @@ from testbed.guest import Container, Guest
 from testbed.server import copy_project
 from testbed.trees import bare_tree, guest_tree_with
 
-pytestmark = pytest.mark.needs_guest
+pytestmark = [pytest.mark.needs_guest, pytest.mark.on_either_debian]
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def machine(version: str, booted: bool) -> Iterator[Container]:
             yield container
 
 
-@pytest.mark.parametrize("booted", [False, True], ids=["container", "booted"])
+@pytest.mark.parametrize("booted", [False, True], ids=["container", "on-a-booted-machine"])
 @pytest.mark.parametrize("release", ["12", "13"], ids=["debian12", "debian13"])
 def test_make_install_sets_everything_up_and_ends_with_the_selftest(release: str, booted: bool) -> None:
     with machine(release, booted) as bare:

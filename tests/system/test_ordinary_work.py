@@ -22,7 +22,7 @@ from testbed.guest import Guest
 from testbed.server import install_aptguard
 from testbed.trees import Tree, guest_tree_with
 
-pytestmark = pytest.mark.needs_guest
+pytestmark = [pytest.mark.needs_guest, pytest.mark.on_either_debian(together=True)]
 
 PACKAGES = {
     "memcached": "a service with an account of its own",
