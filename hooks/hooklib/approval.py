@@ -4,7 +4,8 @@
 It is readable by root alone, bound to apt's process by id and start time, replaced by the next run of that
 process and removed at the end of the run (DPkg::Post-Invoke). Its first line is the outcome, its last one
 ``end``; between them stands one line for each thing that may be done: ``remove NAME:ARCH``,
-``purge NAME:ARCH``, ``configure NAME:ARCH``, ``unpack /PATH``, ``option WORD``; or ``everything``.
+``purge NAME:ARCH``, ``configure NAME:ARCH``, ``unpack /PATH``, ``option WORD``; or ``everything``. The second
+line is ``unsettled`` where some removals are yet to be judged: such a call of dpkg is part of no allowed run.
 """
 
 from __future__ import annotations
@@ -74,6 +75,8 @@ def _allowed(data: bytes, reply: Mapping[str, Any]) -> Iterator[str]:
         return
     header, _, body = data.decode("utf-8", "surrogateescape").partition("\n\n")
     purges, settle = reply.get("purge"), reply.get("settle") or ()
+    if settle:
+        yield "unsettled"
     for line in body.split("\n"):
         fields = line.split(" ", 8)
         if len(fields) != 9:

@@ -34,29 +34,22 @@ class NoAnswerError(Exception):
     """Neither a verdict nor a refusal came back; the text says from where."""
 
 
-class NoSuchMethodError(NoAnswerError):
-    """The guard is alive, but older than this question."""
-
-
 def ask(
     method: str, parameters: dict[str, Any], seconds: float, *, watch: int = 0, with_engine: bool = True
 ) -> dict[str, Any]:
     """Return the reply to ``method``, which has ``exit`` (0 or 10) and ``text``.
 
     Both ways together take ``seconds`` at most. When the process ``watch`` ends meanwhile, nobody needs an
-    answer any more and this process ends. Raises NoAnswerError; NoSuchMethodError when each way says so.
+    answer any more and this process ends. Raises NoAnswerError.
     """
     deadline = time.monotonic() + seconds
     first_byte = min(FIRST_BYTE_SECONDS, 0.4 * seconds)
     line = ProgressLine()
     reasons: list[str] = []
-    older = 0
     ways = [("daemon", _ask_daemon)] + ([("engine", _ask_engine)] if with_engine else [])
     for name, way in ways:
         try:
             for message in way(method, parameters, (deadline, first_byte), watch, line):
-                if "error" in message:
-                    raise _refusal(message)
                 if "progress" in message:
                     line.show(message["progress"])
                 elif _is_verdict(message):
@@ -65,24 +58,17 @@ def ask(
                     raise NoAnswerError(f"it answered {json.dumps(message)[:300]}")
         except (NoAnswerError, OSError, ValueError) as error:
             reasons.append(f"{name}: {printable(error)}")
-            older += isinstance(error, NoSuchMethodError)
         finally:
             line.erase()
-    raise (NoSuchMethodError if older == len(ways) else NoAnswerError)("; ".join(reasons))
+    raise NoAnswerError("; ".join(reasons))
 
 
 def _is_verdict(message: dict[str, Any]) -> bool:
     """Tell whether it says go on or stop, and nothing that only compares like it (false, 0.0)."""
     number = message.get("exit")
-    return type(number) is int and number in (GO_ON, STOP) and isinstance(message.get("text"), str)
-
-
-def _refusal(message: dict[str, Any]) -> NoAnswerError:
-    text = f"it answered {json.dumps(message)[:300]}"
-    unknown = str(message["error"]).endswith("MethodNotFound") or "has no method" in str(
-        message.get("message")
-    )
-    return NoSuchMethodError(text) if unknown else NoAnswerError(text)
+    if type(number) is not int or number not in (GO_ON, STOP) or "error" in message:
+        return False
+    return isinstance(message.get("text"), str)
 
 
 def _ask_daemon(

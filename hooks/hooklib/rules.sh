@@ -52,10 +52,11 @@ approval_above() {
     return 1
 }
 
-# True during 'aptguard pause': {"until": SECONDS, "reason": TEXT} in a file of root's own directory.
+# True during 'aptguard pause': {"until": SECONDS, ...} in a file of root's own directory. That comes first,
+# as the words of a reason may look like it.
 paused() {
     [ -f "$run/pause" ] && [ -O "$run/pause" ] || return 1
-    until=$(sed -n 's/.*"until"[^0-9]*\([0-9][0-9]*\).*/\1/p' "$run/pause")
+    until=$(sed -n '1s/^{"until": \([0-9][0-9]*\).*/\1/p' "$run/pause")
     [ -n "$until" ] && [ "$(date +%s)" -lt "$until" ]
 }
 
@@ -79,11 +80,10 @@ say() {
 
 say_ways_out() {
     say 'BLOCKED - nothing has been changed. The guard cannot judge, so the verdict is unknown.'
-    cat >&2 <<'END' || :
-  Find out why                aptguard status; journalctl -t aptguard
-  Let all pass for a while    aptguard pause --for 30min --reason TEXT
-  Take the guard away         apt-get purge aptguard      (this always passes)
-                              or, as a last resort, delete
-                              /etc/apt/apt.conf.d/05aptguard and /etc/dpkg/dpkg.cfg.d/aptguard
-END
+    printf '%s\n' >&2 \
+        '  Find out why                aptguard status; journalctl -t aptguard' \
+        '  Let all pass for a while    aptguard pause --for 30min --reason TEXT' \
+        '  Take the guard away         apt-get purge aptguard      (this always passes)' \
+        '                              or, as a last resort, delete' \
+        '                              /etc/apt/apt.conf.d/05aptguard and /etc/dpkg/dpkg.cfg.d/aptguard' || :
 }

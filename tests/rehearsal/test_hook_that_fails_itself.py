@@ -84,18 +84,34 @@ def test_a_search_that_fails_in_a_long_list_is_no_approval(hooked: HookedMachine
     assert hooked.methods() == ["JudgeDpkg"]
 
 
+def test_a_removal_that_is_yet_to_be_judged_is_part_of_no_allowed_run(hooked: HookedMachine) -> None:
+    hooked.break_engine()
+    assert with_approval(hooked, "unsettled\nremove other", "dpkg --purge toy") == 2
+    assert hooked.status("toy") == "ii"
+    break_rules(hooked, ONCE)
+    assert with_approval(hooked, "unsettled\nremove other", "dpkg --purge toy") == 2
+    assert hooked.status("toy") == "ii"
+
+
+def test_where_nobody_can_say_who_asks_the_call_is_judged(hooked: HookedMachine) -> None:
+    hooked.answer(10)
+    hooked.machine.write("/usr/bin/id", "#!/bin/sh\nexit 1\n", 0o755)
+    assert hooked.run("dpkg", "-P", "toy").returncode == 2
+    assert hooked.methods() == ["JudgeDpkg"]
+
+
 @pytest.mark.parametrize(
-    ("outcome", "code", "methods"),
+    ("as_one", "code", "methods"),
     [
-        ("pass by override", 100, ["JudgeApt"]),
-        ("pass", 0, ["JudgeApt", "JudgeDpkg", "JudgeDpkg", "JudgeDpkg"]),
+        (True, 100, ["JudgeApt"]),
+        (False, 0, ["JudgeApt", "JudgeDpkg", "JudgeDpkg", "JudgeDpkg"]),
     ],
 )
-def test_without_room_for_an_approval_a_run_by_override_ends_before_anything_has_changed(
-    hooked: HookedMachine, outcome: str, code: int, methods: list[str]
+def test_without_room_for_an_approval_what_passes_as_one_only_ends_before_anything_has_changed(
+    hooked: HookedMachine, as_one: bool, code: int, methods: list[str]
 ) -> None:
     hooked.machine.write("/run/aptguard/approved", "a file where the directory should be\n")
-    hooked.answer(0, outcome=outcome, verdict="block")
+    hooked.answer(0, as_one=as_one, verdict="block")
     done = hooked.apt("purge", "toy")
     assert (done.returncode, hooked.methods()) == (code, methods), done.stdout
     assert hooked.status("toy") == ("ii" if code else "un")

@@ -107,8 +107,11 @@ def test_a_call_of_dpkg_that_hides_its_command_line_is_judged_or_refused(
             assert machine.exists("/srv/treasure")
             if daemon:  # it sees who really asks
                 assert "dpkg -r heir" in ended.stderr and "treasure" in ended.stderr
+            if daemon or "umount" in wrapper:
                 passed = machine.run(wrapper.format("dpkg -i /root/plain.deb"), check=False)
                 assert passed.returncode == 0, passed.stderr
+            if not daemon and "umount" in wrapper:
+                assert "mount -t proc proc /proc" in " ".join(ended.stderr.split())
     finally:
         machine.run("systemctl unmask aptguard.socket; systemctl start aptguard.socket")
 

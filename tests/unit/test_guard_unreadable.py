@@ -107,6 +107,32 @@ def test_an_override_lets_it_through_once_and_nothing_else(stage: Stage) -> None
     assert stage.judge()["exit"] == 10
 
 
+@pytest.mark.parametrize(
+    ("action", "code"),
+    [
+        ("install", 0),
+        ("unpack", 0),
+        ("configure", 0),
+        ("triggers-only", 0),
+        ("remove", 10),
+        ("purge", 10),
+        ("", 10),
+    ],
+)
+def test_a_call_of_dpkg_that_nobody_can_see_is_stopped_where_it_may_take_something_away(
+    stage: Stage, action: str, code: int
+) -> None:
+    reply = stage.ask("JudgeDpkg", argv=[], action=action, run="1-")
+    assert (reply["exit"], reply["verdict"]) == (code, "unknown")
+    assert "mount -t proc proc /proc" in " ".join(reply["text"].split())
+
+
+def test_an_override_of_a_call_that_nobody_can_see_lets_no_other_through(stage: Stage) -> None:
+    first = stage.ask("JudgeDpkg", argv=[], action="purge", run="1-")
+    stage.ask("GrantOverride", id=first["id"], reason="it was mine")
+    assert stage.ask("JudgeDpkg", argv=[], action="purge", run="1-")["exit"] == 10
+
+
 def test_a_call_of_dpkg_that_cannot_be_prepared_is_stopped_with_an_id(stage: Stage) -> None:
     reply = stage.ask("JudgeDpkg", argv=["dpkg", "--remove", "toy"], environment={"A": 1}, run="1-1")
     assert (reply["exit"], reply["verdict"]) == (10, "unknown")

@@ -255,6 +255,25 @@ def test_a_python_that_fails_before_it_reads_leaves_the_rule_its_input(stage: St
     assert stage.judge(removals("aptguard"))[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [(REMOVE, 10), (INSTALL, 0), (removals("aptguard"), 0)],
+    ids=["heir", "install", "self"],
+)
+def test_a_python_that_dies_after_it_has_read_leaves_the_rule_its_input(
+    stage: Stage, asked: bytes, code: int
+) -> None:
+    (stage.libexec / "hooklib" / "conversation.py").write_text("import os\nos.kill(os.getpid(), 9)\n")
+    assert stage.judge(asked)[0] == code
+
+
+def test_the_rule_needs_no_program(stage: Stage) -> None:
+    stage.break_client("exit 1\n")
+    without_programs = {"PATH": str(stage.directory / "nothing")}
+    code, text = stage.judge(REMOVE, env=without_programs)
+    assert (code, "aptguard pause" in text) == (10, True)
+
+
 def test_a_missing_part_of_the_client_is_a_guard_that_cannot_judge(stage: Stage) -> None:
     (stage.libexec / "hooklib" / "conversation.py").write_text("import nothing_of_that_name\n")
     assert stage.judge(REMOVE)[0] == 10

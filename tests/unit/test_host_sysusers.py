@@ -32,6 +32,11 @@ def test_a_line_of_type_u_declares_an_account_with_its_home(line: bytes, home: b
     assert found.account.home == home
 
 
+def test_a_number_without_end_is_none() -> None:
+    (found,) = declarations(b"u toy " + b"5" * 5000 + b" - /\n")
+    assert (found.uid, found.home) == (None, b"/")
+
+
 def write(root: Path, path: str, text: str) -> None:
     place = root / path.lstrip("/")
     place.parent.mkdir(parents=True, exist_ok=True)

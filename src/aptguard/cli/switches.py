@@ -50,7 +50,8 @@ def pause(arguments: argparse.Namespace) -> int:
     """Switch blocking off for a while."""
     parameters = {"seconds": arguments.seconds, "reason": arguments.reason, **_who()}
     plain = Connection().call("Pause", parameters)["pause"]
-    text = f"Blocking is off until {moment(plain['until'])}; everything is still rehearsed and recorded."
+    until = moment(plain["until"])
+    text = f"Blocking is off until {until}; everything is still rehearsed, and what is found is told."
     return _print(arguments, {"pause": _times(plain, "since", "until")}, text)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, assert_never
 
 from aptguard.alerts.events import event_from_report
-from aptguard.guard.decision import Outcome, decide
+from aptguard.guard.decision import OWN_LIBRARIES, Outcome, decide, takes_only_itself_away
 from aptguard.guard.state import GuardState
 from aptguard.ledger.override import Override, Pause, findings_digest
 from aptguard.policy.finding import Verdict
@@ -16,6 +16,7 @@ from aptguard.policy.model import Policy
 from aptguard.report import text
 from aptguard.report.model import Report
 from aptguard.report.style import Style
+from aptguard.transaction.model import Transaction
 
 REFUSED = 10
 
@@ -30,8 +31,9 @@ def admit(
     removals_known: bool = True,
     approved: Callable[[Report, int | None], None],
 ) -> dict[str, Any]:
-    """Record ``report``, send its event and return the hook's reply: exit, text, verdict, outcome, id.
+    """Record ``report``, send its event and return the hook's reply.
 
+    It has exit, text, verdict, outcome, id, and as_one: whether it passes as a whole only.
     ``run`` names the run of the package manager; an override that lets it pass is used up when that run
     has ended, not now. ``approved`` is called before a good answer, with the report and its number in the
     ledger. Without ``removals_known`` it may take away packages that its items do not name.
@@ -61,7 +63,18 @@ def admit(
         "verdict": report.verdict.value,
         "outcome": outcome.value,
         "id": report.id,
+        "as_one": _as_one(outcome, report.transaction),
     }
+
+
+def _as_one(outcome: Outcome, transaction: Transaction) -> bool:
+    """Whether it passes as a whole only: a call of dpkg, judged by itself, could be stopped.
+
+    An override says nothing of it, and an unknown verdict is decided by what the call may take away.
+    """
+    if takes_only_itself_away(transaction, OWN_LIBRARIES):
+        return False
+    return outcome in (Outcome.PASS_BY_OVERRIDE, Outcome.PASS_WITH_DOUBTS)
 
 
 def _override(state: GuardState, report: Report, run: str, now: float) -> Override | None:

@@ -47,6 +47,14 @@ def action_of(parameters: Mapping[str, Any]) -> str:
     return action
 
 
+def cwd_of(parameters: Mapping[str, Any]) -> bytes:
+    """Return the directory that the hook works in."""
+    cwd = parameters.get("cwd", "/")
+    if not isinstance(cwd, str):
+        raise GuardError("InvalidParameter", "The parameter cwd must be a string.")
+    return os.fsencode(cwd)
+
+
 def run_of(parameters: Mapping[str, Any], peer: Peer) -> str:
     """Return the run that the hook belongs to: its front end's process, as ``PID-STARTTIME``."""
     run = parameters.get("run")
@@ -74,9 +82,9 @@ def working_directory(run: str, cwd: bytes) -> bytes:
     return os.readlink(f"/proc/{pid}/cwd".encode())
 
 
-def is_foreign(command: DpkgCommand) -> bool:
+def is_foreign(command: DpkgCommand, peer: Peer, cwd: bytes) -> bool:
     """Whether dpkg changes the files of another system; a second name of this one's root is this one's."""
-    return command.foreign_root is not None and not is_this_root(command.instdir or b"/")
+    return command.foreign_root is not None and not is_this_root(command.instdir or b"/", peer, cwd)
 
 
 def other_database_of_dpkg(parameters: Mapping[str, Any]) -> str | None:
@@ -87,10 +95,15 @@ def other_database_of_dpkg(parameters: Mapping[str, Any]) -> str | None:
     return f"its directory is {shown(directory)}"
 
 
-def is_this_root(path: bytes) -> bool:
-    """Whether a path is this system's root directory, by whatever name."""
+def is_this_root(path: bytes, peer: Peer, cwd: bytes) -> bool:
+    """Whether a path, as ``peer`` names it in ``cwd``, is this system's root directory, by whatever name.
+
+    Or may be: what cannot be looked at is no reason to leave a transaction unjudged.
+    """
+    seen_by_peer = b"/proc/%d/root" % peer.pid
     try:
-        there, here = os.stat(path), os.stat(b"/")
-    except OSError:
-        return False
+        there = os.stat((seen_by_peer if os.path.isdir(seen_by_peer) else b"") + os.path.join(cwd, path))
+        here = os.stat(b"/")
+    except (OSError, ValueError):
+        return True
     return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)

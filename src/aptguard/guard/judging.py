@@ -21,6 +21,7 @@ from aptguard.guard.errors import GuardError
 from aptguard.guard.examination import examine
 from aptguard.guard.hook_parameters import (
     action_of,
+    cwd_of,
     is_foreign,
     is_this_root,
     message_of,
@@ -61,6 +62,10 @@ from aptguard.transaction.fingerprint import fingerprint, short_id
 from aptguard.transaction.model import Action, Caller, Transaction
 from aptguard.transaction.package_state import PackageState
 
+_NOT_SEEN = "mount -t proc proc /proc: without it dpkg's command line cannot be seen"
+# By DPKG_HOOK_ACTION (dpkg(1)); whether such a call drives another package out, nobody can tell.
+_ADDING = frozenset(("install", "unpack", "configure", "triggers-only"))
+
 
 def judge_apt(
     state: GuardState,
@@ -85,6 +90,7 @@ def judge_apt(
             reason,
             parameters,
             peer,
+            front_end="libapt",
             argv=argv,
             message=message,
             run=run,
@@ -92,11 +98,14 @@ def judge_apt(
             approved=approved,
         )
 
+    def is_this(directory: bytes) -> bool:
+        return is_this_root(directory, peer, cwd_of(parameters))
+
     try:
         apt_input = read_apt_input(message)
     except ProtocolError as error:
         return unreadable(f"apt's message to its hook cannot be read: {error}")
-    if foreign_root(apt_input.configuration, is_this_root=is_this_root) is not None:
+    if foreign_root(apt_input.configuration, is_this_root=is_this) is not None:
         return {"exit": 0, "text": "", "verdict": "", "outcome": "not this machine", "id": ""}
     elsewhere = other_database(apt_input.configuration)
     if elsewhere is not None:
@@ -154,23 +163,34 @@ def judge_dpkg(
             call_of_dpkg=run,
         )
 
-    def unreadable(reason: str) -> dict[str, Any]:
+    def unreadable(reason: str, *, takes_away: bool = True) -> dict[str, Any]:
         return admit_unreadable(
-            state, reason, parameters, peer, argv=words, run=run, style=style, approved=approved
+            state,
+            reason,
+            parameters,
+            peer,
+            front_end="dpkg",
+            argv=words,
+            run=run,
+            style=style,
+            takes_away=takes_away,
+            approved=approved,
         )
 
+    if not words:  # what dpkg does says dpkg itself
+        return unreadable(_NOT_SEEN, takes_away=action not in _ADDING)
     try:
         argv = [os.fsencode(word) for word in words]
         command = read_dpkg_command(argv)
         if not _says(words, action):
             return unreadable(f"Its command line '{' '.join(words)}' is not that of a dpkg --{action}.")
-        if not command.changes_packages or is_foreign(command):
+        cwd = working_directory(run, cwd_of(parameters))
+        if not command.changes_packages or is_foreign(command, peer, cwd):
             return {"exit": 0, "text": "", "verdict": "", "outcome": "not this machine", "id": ""}
         elsewhere = command.other_database or other_database_of_dpkg(parameters)
         if elsewhere is not None:
             return unreadable(f"dpkg works by another package database: {elsewhere}.")
         caller = caller_from_request(parameters, pid=peer.pid, uid=peer.uid)
-        cwd = working_directory(run, caller.cwd)
         unpack_only = command.action == "unpack"
         text = " ".join(os.fsdecode(word) for word in argv)
         purged = names_to_be_purged(command, database) if _is_below_apt(parameters) else ()

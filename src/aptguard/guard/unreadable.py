@@ -32,16 +32,19 @@ def admit_unreadable(
     parameters: Mapping[str, Any],
     peer: Peer,
     *,
+    front_end: str,
     argv: Sequence[str],
     message: bytes = b"",
     run: str,
     style: Style,
+    takes_away: bool = True,
     approved: Callable[[Report, int | None], None],
 ) -> dict[str, Any]:
     """Return the hook's reply for a transaction of which nothing is known but ``reason``; as admit() does.
 
-    ``argv`` is the command line of apt or dpkg, ``message`` what apt wrote to its hook. Where it may go on,
-    so may every dpkg call of that run (``everything`` in the reply): nobody could list them.
+    ``argv`` is the command line of apt or dpkg, ``front_end`` the name of the one that asks where there is
+    none, ``message`` what apt wrote to its hook, ``takes_away`` whether it may take packages away. Where it
+    may go on, so may every dpkg call of that run (``everything`` in the reply): nobody could list them.
     """
     policy = state.policy().policy
     fingerprint = _fingerprint(reason, argv, message)
@@ -51,13 +54,15 @@ def admit_unreadable(
         time=time.time(),
         host=socket.gethostname(),
         verdict=Verdict.UNKNOWN,
-        transaction=Transaction(os.path.basename(argv[0]) if argv else "libapt", (), " ".join(argv) or None),
+        transaction=Transaction(os.path.basename(argv[0]) if argv else front_end, (), " ".join(argv) or None),
         user=_user(parameters, peer),
         unknowns=(Unknown("the transaction", reason),),
         complete=False,
         mode=policy.mode.value,
     )
-    reply = admit(state, report, policy, run=run, style=style, removals_known=False, approved=approved)
+    reply = admit(
+        state, report, policy, run=run, style=style, removals_known=not takes_away, approved=approved
+    )
     return {**reply, "everything": True}
 
 
@@ -65,8 +70,12 @@ def _fingerprint(reason: str, argv: Sequence[str], message: bytes) -> str:
     """Return 64 hexadecimal digits, the same when the same is tried again.
 
     Of apt's message the packages count, if there is such a part: its configuration differs from run to run.
+    Where neither that nor a command line is to be seen, no two are the same: an override of one must not let
+    any other through.
     """
     packages = message.partition(b"\n\n")[2] or message
+    if not argv and not message:
+        packages = os.urandom(16)
     named = json.dumps([reason, *argv]).encode("ascii")
     return hashlib.sha256(b"\0".join((b"unreadable", named, packages))).hexdigest()
 

@@ -47,7 +47,9 @@ def declarations(configuration: bytes) -> Iterator[Declaration]:
         number = words[2].partition(b":")[0] if len(words) > 2 else b""
         home = words[4] if len(words) > 4 and words[4] not in (b"-", b"") else None
         yield Declaration(
-            words[1].decode("utf-8", "surrogateescape"), int(number) if number.isdigit() else None, home
+            words[1].decode("utf-8", "surrogateescape"),
+            int(number) if number.isdigit() and len(number) <= 10 else None,
+            home,
         )
 
 
