@@ -14,6 +14,7 @@ import pytest
 from aptguard.alerts.events import Event
 from aptguard.alerts.message_ids import EventName
 from aptguard.guard import service
+from aptguard.guard import state as state_module
 from aptguard.guard.peer import own_process
 from aptguard.guard.service import Guard
 from aptguard.guard.state import GuardState
@@ -72,6 +73,18 @@ def test_what_cannot_be_read_is_stopped_recorded_and_told_with_the_reason(stage:
     assert (summary["id"], summary["verdict"]) == (reply["id"], "unknown")
 
 
+def test_a_look_at_the_accounts_that_fails_costs_no_verdict(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_policy: object) -> None:
+        raise ValueError("odd")
+
+    monkeypatch.setattr(state_module, "dormant_accounts", failing)
+    assert stage.judge()["verdict"] == "unknown"
+    (event,) = stage.events(EventName.DEGRADED)
+    assert "odd" in event.message
+
+
 @pytest.mark.parametrize(
     ("policy", "paused", "outcome"),
     [
@@ -90,6 +103,7 @@ def test_it_passes_by_the_same_leave_as_all_else_and_nothing_says_blocked(
     reply = stage.judge()
     assert (reply["exit"], reply["verdict"], reply["outcome"]) == (0, "unknown", outcome)
     assert "BLOCKED" not in reply["text"] and len(reply["text"].splitlines()) == 1
+    assert reply["as_one"] is (outcome == "pass with doubts")
     assert reply["everything"] is True  # no call of this run may be stopped half-way
     (event,) = stage.events(EventName.UNKNOWN)
     assert event.fields["OUTCOME"] == (outcome,)
@@ -103,6 +117,7 @@ def test_an_override_lets_it_through_once_and_nothing_else(stage: Stage) -> None
     configured = HEADER.replace(b"one", b"another")  # where apt works for the moment
     again = stage.judge(configured + NO_PATH, run="2-2")
     assert (again["exit"], again["outcome"], again["id"]) == (0, "pass by override", first["id"])
+    assert again["as_one"] is True
     stage.ask("Finish", run="2-2")
     assert stage.judge()["exit"] == 10
 
