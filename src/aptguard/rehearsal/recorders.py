@@ -98,7 +98,6 @@ _PROGRAMS: dict[bytes, tuple[str, bytes]] = {
     # They run another command, and cannot here: in namespaces of a process that is not there, by a service
     # that does not answer, or with a capability that nobody has.
     **dict.fromkeys((b"nsenter", b"choom", b"pkexec", b"run0", b"systemd-inhibit"), (REFUSED, _RUN)),
-    b"systemd-cat": (REFUSED, _RUN),
 }
 _POLICY = b"/usr/sbin/policy-rc.d"
 _DENY = b"#!/bin/sh\nexit 101\n"
@@ -281,8 +280,10 @@ def _only_asks(name: bytes, arguments: list[bytes], words: list[bytes]) -> bool:
             return words[:1] == [b"info"] or not words
         case b"choom":
             return not any(word.startswith((b"-n", b"--adjust")) for word in arguments)
-        case b"nsenter" | b"pkexec" | b"run0" | b"systemd-cat" | b"systemd-inhibit" | b"systemd-run":
+        case b"nsenter" | b"pkexec" | b"run0" | b"systemd-inhibit" | b"systemd-run":
             return not words or os.path.basename(words[-1]) == b"true" or b"--list" in arguments
+        case b"systemd-cat":  # the command that it is given runs
+            return True
         case b"start-stop-daemon":
             return b"--status" in arguments or b"-T" in arguments
     return False
