@@ -122,12 +122,32 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
+class StandIn:
+    """What stands in for one program: its text, the mode bits it needs, and ``records_all`` as in Placed."""
+
+    text: bytes
+    mode: int
+    records_all: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """A program of the machine that gets a stand-in, or, as a symbolic link, may lead to one."""
 
     directory: bytes
     name: bytes
     is_link: bool
+
+
+def stand_in_paths() -> tuple[bytes, ...]:
+    """Return each path at which a program with a stand-in may stand."""
+    return tuple(directory + b"/" + name for directory in _DIRECTORIES for name in _PROGRAMS)
+
+
+def stand_in_for(name: bytes) -> StandIn:
+    """Return the stand-in for the program ``name``, which must be one of them."""
+    text = _PROGRAMS[name][1].replace(b"@NAME@", name)
+    return StandIn(text, 0o555, text.startswith(_HEAD))
 
 
 def find_programs() -> tuple[Found, ...]:
@@ -166,7 +186,7 @@ def place_recorders(programs: Iterable[Found]) -> tuple[tuple[Placed, ...], tupl
             continue
         path = program.directory + b"/" + program.name
         if _is_regular(path):  # it may lie on a mount that cannot be covered
-            text = _PROGRAMS[program.name][1].replace(b"@NAME@", program.name)
+            text = stand_in_for(program.name).text
             keep_as = program.name if ORIGINALS in text else None
             _try_to_replace(path, text, placed, notes, keep_as=keep_as)
     return tuple(placed), tuple(notes)
