@@ -37,8 +37,11 @@ class Renewing(Protocol):
     def changed(self, path: bytes) -> None:
         """Note that somebody has changed ``path``."""
 
-    def programs_wait(self, commands: Iterable[Sequence[bytes]]) -> None:
-        """Put right what has been changed; the programs that were started by ``commands`` wait for it."""
+    def programs_wait(self, commands: Iterable[Sequence[bytes]], in_time: bool) -> None:
+        """Put right what has been changed; the programs that were started by ``commands`` wait for it.
+
+        ``in_time``: none has started since the change that did not wait.
+        """
 
 
 class Observer(Protocol):

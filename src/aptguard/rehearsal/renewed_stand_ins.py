@@ -65,14 +65,15 @@ class RenewedStandIns:
         """Note that somebody has changed ``path``."""
         self._due |= path in _PATHS
 
-    def programs_wait(self, commands: Iterable[Sequence[bytes]]) -> None:
+    def programs_wait(self, commands: Iterable[Sequence[bytes]], in_time: bool) -> None:
         """Put stand-ins where they are due; ``commands`` are those of programs that wait for that.
 
         If one of these was started as the real program, it is an Unknown: there is no record of it.
+        ``in_time``: none has started since the change that did not wait.
         """
         if not self._due:
             return
-        renewed = {os.path.basename(path) for path in self._renew()}
+        renewed = set(map(os.path.basename, self._renewed_now(in_time)))
         for command in commands:
             # The interpreter of a script is a path, and is given one, after an option at most (execve(2)).
             by_path = command[1:3] if command and command[0].startswith(b"/") else ()
@@ -80,15 +81,19 @@ class RenewedStandIns:
             for name in renewed & set(map(os.path.basename, called)):
                 self._doubt(name, "was called before its calls could be recorded")
 
-    def step_ended(self, all_seen: bool) -> None:
-        """Put stand-ins where they are due; ``all_seen``: ``programs_wait`` came in time for each change."""
-        if self._merged < 0 or (all_seen and not self._due):
-            return
-        for path in self._renew():
-            if not all_seen:
+    def step_ended(self, in_time: bool) -> None:
+        """Put stand-ins where they are due; ``in_time``: ``programs_wait`` was called for each change."""
+        if self._merged >= 0 and (self._due or not in_time):
+            self._renewed_now(in_time)
+
+    def _renewed_now(self, in_time: bool) -> list[bytes]:
+        renewed = self._renew()
+        if not in_time:
+            for path in renewed:
                 self._doubt(
-                    path, "was replaced within a call of dpkg, and what scripts asked it then is not seen"
+                    path, "was replaced by the transaction, and not all calls since then are recorded"
                 )
+        return renewed
 
     def give_back(self) -> tuple[Unknown, ...]:
         """Move the real programs back to where nobody has written to their stand-ins; when nothing runs.

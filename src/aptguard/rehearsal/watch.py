@@ -258,7 +258,7 @@ class Watcher:
         return tuple(self._notes)
 
     def _answer(self, starts: ProgramStarts) -> int:
-        events = starts.read()
+        events, in_time = starts.read(), starts.waits and starts.sees_programs
         try:
             if starts.waits:
                 # Only now, with these processes waiting, is all that they did before in the other queue.
@@ -268,7 +268,8 @@ class Watcher:
                 if event.fd >= 0:
                     self._start(starts, event)
             if self._renewing is not None:
-                self._renewing.programs_wait(self.attribution.command_of(event.pid) for event in events)
+                commands = (self.attribution.command_of(event.pid) for event in events)
+                self._renewing.programs_wait(commands, in_time)
         finally:
             starts.release(events)
         self._report()
