@@ -77,6 +77,7 @@ class Faulty:
         self.machine, self._directory, self._monkeypatch = machine, directory, monkeypatch
         self._number = 0
         self.limits = LIMITS
+        self.script = _SCRIPT
 
     def prepare(self, **plan: Any) -> str:
         """Let the next rehearsals follow ``plan`` (see faulty.py); return the plan's path."""
@@ -93,7 +94,7 @@ class Faulty:
         return plan_file
 
     def run(self) -> RehearsalResult:
-        return self.machine.rehearse_shell(_SCRIPT, self.limits)
+        return self.machine.rehearse_shell(self.script, self.limits)
 
     def sites(self, least: int = 1) -> list[str]:
         """Return the sites of a rehearsal in the order in which they are first reached, by process.
@@ -156,6 +157,19 @@ def test_a_call_that_fails_the_second_time_makes_it_unknown_too(faulty: Faulty) 
         if result.complete and not result.unknowns:
             harmless.append(site)
     assert [site for site in harmless if site.split(" ", 1)[1] not in _NOT_NEEDED] == []
+
+
+def test_every_call_that_fails_in_renewing_a_stand_in_makes_it_unknown(faulty: Faulty) -> None:
+    faulty.machine.write("/usr/bin/psql", "#!/bin/sh\n", 0o755)
+    bring = "printf '#!/bin/sh\\n# new\\n' > /new; chmod 755 /new; mv /new /usr/bin/psql"
+    faulty.script = f"{bring}; chmod 0700 /usr/bin/psql; psql"
+    sites = [site for site in faulty.sites() if site.startswith("renewed_stand_ins.py")]
+    assert len(sites) > 15
+    for site in sites:
+        faulty.prepare(site=site)
+        result = faulty.run()
+        if not site.endswith("_renew close"):  # all is in its place by then
+            assert not result.complete or result.unknowns, site
 
 
 # One call of each stage: building, confining, starting, running, ending, reading.

@@ -112,6 +112,21 @@ def test_a_script_hears_that_its_question_is_asked_only_where_a_person_will_be_a
     assert already.questions == () and not deletes(already)
 
 
+def test_a_question_is_seen_after_debconf_itself_has_come_anew(machine: Machine, tmp_path: Path) -> None:
+    module = "/usr/share/perl5/Debconf/ConfModule.pm"
+    newer = machine.read(module) + "# newer\n"
+    machine.write("/usr/share/new.pm", newer)
+    machine.install(asking_deb(tmp_path, "asks", default=False))
+    machine.write(DATA.decode())
+    result = machine.rehearse(shell(f"mv /usr/share/new.pm {module}"), *PURGE, environment=WITH_A_PERSON)
+    assert result.complete and result.unknowns == (), result.output
+    (question,) = result.questions
+    assert question.asked
+    (change,) = [one for one in result.changes if b"/Debconf" in one.path]
+    assert change.path == module.encode() and change.after is not None
+    assert change.after.size == len(newer.encode())
+
+
 def test_what_other_scripts_read_leaves_room_for_the_question_that_decides(
     machine: Machine, tmp_path: Path
 ) -> None:

@@ -95,6 +95,19 @@ def test_what_systemd_would_run_otherwise_than_the_rehearsal_can_is_not_clear(
     assert unclear(machine_with_data.rehearse_shell(f"{call} || true"))
 
 
+def test_what_is_given_to_the_journal_is_no_doubt_and_what_writes_to_it_runs(
+    machine_with_data: Machine,
+) -> None:
+    machine_with_data.write("/usr/bin/systemd-cat", "#!/bin/sh\nexit 1\n", 0o755)
+    script = (
+        "echo x | systemd-cat -t toy -p info; echo =$?; systemd-cat -t toy sh -c 'echo x; exit 7'; echo =$?"
+    )
+    result = machine_with_data.rehearse_shell(script)
+    assert (result.output.split(), result.effects) == ([b"=0", b"=7"], ())
+    result = machine_with_data.rehearse_shell("systemd-cat --identifier toy rm -rf /srv/data/table")
+    assert b"/srv/data/table" in deleted(result)
+
+
 def test_without_systemd_nothing_is_run_by_it(machine_with_data: Machine) -> None:
     machine_with_data.run("rmdir", "/run/systemd/system")
     result = machine_with_data.rehearse_shell("systemd-run --wait rm -rf /srv/data/table || echo failed")

@@ -18,7 +18,8 @@ pytestmark = pytest.mark.needs_root
 _SYSTEMCTL = r"""#!/bin/sh
 [ -d /dev/.rehearsal ] || echo "$*" >> /run/asked
 if [ -n "$SYSTEMD_OFFLINE" ]; then
-    case "$1" in stop | start | restart | try-restart | disable) ;; *) echo "offline: $*" ;; esac
+    case "$1" in stop | start | restart | try-restart | disable | enable | reset-failed) exit 0 ;; esac
+    echo "offline: $*"
     exit 0
 fi
 [ -d /run/systemd/system ] || { echo 'System has not been booted with systemd' >&2; exit 1; }
@@ -92,6 +93,10 @@ def doubtful(result: RehearsalResult) -> list[str]:
         ("service idle status > /dev/null", "3"),
         ("invoke-rc.d --quiet idle status > /dev/null", "3"),
         ("invoke-rc.d web status > /dev/null", "0"),
+        ("systemctl -t service | grep -c '^  [a-z]*.service'", "2 0"),
+        ("systemctl --type mount | head -n 1", "UNIT LOAD ACTIVE SUB DESCRIPTION 0"),
+        ("systemctl --no-legend --plain --state failed", "broken.service loaded failed failed A unit 0"),
+        ("systemctl --system daemon-reload", "offline: --system daemon-reload 0"),
         ("systemctl is-enabled web", "offline: is-enabled web 0"),
         ("systemctl list-unit-files", "offline: list-unit-files 0"),
     ],
@@ -114,8 +119,16 @@ def test_a_question_is_answered_as_the_machine_answers_it(units: Machine, call: 
         ("systemctl stop web; systemctl start web; systemctl is-active web", "active"),
         ("systemctl start nothing; systemctl is-active nothing", "inactive"),
         ("systemctl start fresh; systemctl is-active fresh", "active"),
-        ("systemctl stop broken; systemctl is-failed broken", "inactive"),
+        ("systemctl stop broken; systemctl is-failed broken", "failed"),
+        ("systemctl stop broken; systemctl list-units --plain --no-legend --failed | cut -c-6", "broken"),
+        ("systemctl reset-failed broken; systemctl is-failed broken", "inactive"),
+        (
+            "systemctl stop broken; systemctl reset-failed; systemctl show -P SubState broken web",
+            "dead running",
+        ),
+        ("systemctl start broken; systemctl stop broken; systemctl is-failed broken", "inactive"),
         ("systemctl disable --now web > /dev/null; systemctl is-active web", "inactive"),
+        ("systemctl enable --now /lib/systemd/system/idle.service; systemctl is-active idle", "active"),
         ("systemctl stop web; systemctl list-units --plain --no-legend 'web*'", ""),
     ],
 )
@@ -192,9 +205,16 @@ def test_without_systemd_systemctl_answers_as_it_does_without_it(units: Machine)
         assert b"failed with 1" in result.output
 
 
-def test_a_service_manager_that_does_not_answer_is_one_for_scripts_as_well(units: Machine) -> None:
-    units.write("/usr/bin/systemctl", "#!/bin/sh\nexit 1\n", 0o755)
-    assert b"=1" in units.rehearse_shell("systemctl is-active web; echo =$?").output
+@pytest.mark.parametrize(
+    "unanswered",
+    ["exit 1", "exit 124", 'case "$1" in show) exit 124 ;; --quiet) exit 4 ;; *) echo running ;; esac'],
+)
+def test_what_a_service_manager_that_does_not_answer_would_say_is_left_open(
+    units: Machine, unanswered: str
+) -> None:
+    units.write("/usr/bin/systemctl", f"#!/bin/sh\n{unanswered}\n", 0o755)
+    for call in ("systemctl is-active web", "systemctl is-system-running"):
+        assert doubtful(units.rehearse_shell(f"{call} || true")) == [f"would run {call}"]
 
 
 def test_states_that_cannot_be_had_leave_the_question_open(units: Machine) -> None:
@@ -207,4 +227,5 @@ def test_states_that_cannot_be_had_leave_the_question_open(units: Machine) -> No
 def test_to_stop_or_start_a_unit_that_is_a_mount_is_not_clear(units: Machine, verb: str) -> None:
     script = f"if systemctl {verb} srv-data.mount > /dev/null; then rm -rf /opt/precious; fi"
     assert len(doubtful(units.rehearse_shell(script))) == 1
+    assert len(doubtful(units.rehearse_shell(script.replace("srv-data.mount", "/srv/data")))) == 1
     assert doubtful(units.rehearse_shell(f"systemctl {verb} proc-fs-nfsd.mount web > /dev/null")) == []

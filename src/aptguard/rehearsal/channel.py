@@ -7,6 +7,7 @@ that none outgrows the socket's buffer.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 from typing import Any
@@ -26,6 +27,12 @@ def channel() -> tuple[socket.socket, socket.socket]:
 def send(end: socket.socket, kind: str, descriptors: tuple[int, ...] = (), **values: Any) -> None:
     """Send one message; ``values`` must be plain JSON values."""
     socket.send_fds(end, [json.dumps({"kind": kind, **values}).encode()], list(descriptors))
+
+
+def tell(end: socket.socket, kind: str) -> None:
+    """Send a message without values to who may have ended, and does not miss it then."""
+    with contextlib.suppress(ConnectionError):
+        send(end, kind)
 
 
 def receive(end: socket.socket) -> tuple[dict[str, Any], list[int]] | None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -31,6 +31,19 @@ class ObservedLayer:
     ignores_case: bool = False
 
 
+class Renewing(Protocol):
+    """Who has to put something right before any program goes on; see RenewedStandIns."""
+
+    def changed(self, path: bytes) -> None:
+        """Note that somebody has changed ``path``."""
+
+    def programs_wait(self, commands: Iterable[Sequence[bytes]], in_time: bool) -> None:
+        """Put right what has been changed; the programs that were started by ``commands`` wait for it.
+
+        ``in_time``: none has started since the change that did not wait.
+        """
+
+
 class Observer(Protocol):
     """What the supervisor asks of an observer; all calls come from its one thread."""
 
@@ -40,6 +53,12 @@ class Observer(Protocol):
         ``workspace_fd`` is the tmpfs that holds all uppers, ``merged_root_fd`` the root directory that the
         scripts see. Does not raise: what cannot be observed is one of the notes.
         """
+
+    def renew(self, renewing: Renewing) -> None:
+        """Tell ``renewing`` each change, and let it act before a program goes on; called once, and first."""
+
+    def catch_up(self) -> bool:
+        """Take in what was done so far; return whether each change is told, and each program waits for it."""
 
     def filenos(self) -> Sequence[int]:
         """Return the descriptors to poll for reading; they may be fewer later."""
@@ -95,6 +114,13 @@ class NoObserver:
 
     def attach(self, workspace_fd: int, merged_root_fd: int, layers: Sequence[ObservedLayer]) -> None:
         """Do nothing."""
+
+    def renew(self, renewing: Renewing) -> None:
+        """Do nothing."""
+
+    def catch_up(self) -> bool:
+        """Return False."""
+        return False
 
     def filenos(self) -> Sequence[int]:
         """Return nothing to poll."""
@@ -164,6 +190,14 @@ class ShieldedObserver:
         """Begin, or go on without."""
         self._layers = layers
         self._shielded(lambda: self._observer.attach(workspace_fd, merged_root_fd, layers), None)
+
+    def renew(self, renewing: Renewing) -> None:
+        """Tell ``renewing`` each change."""
+        self._shielded(lambda: self._observer.renew(renewing), None)
+
+    def catch_up(self) -> bool:
+        """Take in what was done so far; False when nothing is seen."""
+        return self._shielded(self._observer.catch_up, False)
 
     def filenos(self) -> Sequence[int]:
         """Return the descriptors to poll for reading."""

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 from aptguard.rehearsal.devices import PRIVATE
 from aptguard.rehearsal.model import Question
-from aptguard.rehearsal.recorders import ORIGINALS, Placed, replace_file
+from aptguard.rehearsal.recorders import ORIGINALS, Placed, StandIn, replace_file
 
 _MODULE = b"/usr/share/perl5/Debconf/ConfModule.pm"
 _RECORD = PRIVATE + b"/questions"
@@ -159,6 +159,11 @@ def place_question_recorder(answers: Mapping[bytes, bytes]) -> tuple[tuple[Place
             os.close(fd)
     replace_file(_MODULE, _STAND_IN, placed, notes)
     return tuple(placed), tuple(notes)
+
+
+def question_stand_in() -> tuple[bytes, StandIn]:
+    """Return the path of debconf's module and what stands in for it."""
+    return _MODULE, StandIn(_STAND_IN, 0, records_all=False)
 
 
 def question_records() -> tuple[bytes, ...]:

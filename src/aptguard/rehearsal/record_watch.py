@@ -69,6 +69,11 @@ class RecordWatch:
             return (f"whether a script changes the record of its calls is not seen ({error.strerror})",)
         return ()
 
+    def watch_further(self, program: int, counted: bool) -> None:
+        """Take the program open at ``program`` for another stand-in; ``counted`` as in ``attach``."""
+        if self._starts >= 0:
+            fan.mark(self._starts, fan.FAN_MARK_ADD, fan.FAN_OPEN_EXEC if counted else fan.FAN_OPEN, program)
+
     def finish(self, merged: int) -> Watched:
         """Return what was seen; to be called when no process is left."""
         self._finished = True

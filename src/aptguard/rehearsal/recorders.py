@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from aptguard.rehearsal import linux
 from aptguard.rehearsal.devices import PRIVATE
 from aptguard.rehearsal.model import DESTRUCTION, REFUSED, UNANSWERED, UNCLEAR, Effect
+from aptguard.rehearsal.service_calls import service_effect
 from aptguard.rehearsal.service_stand_ins import (
     UNANSWERED_CALL,
     UNCLEAR_CALL,
@@ -97,23 +98,13 @@ _PROGRAMS: dict[bytes, tuple[str, bytes]] = {
     # They run another command, and cannot here: in namespaces of a process that is not there, by a service
     # that does not answer, or with a capability that nobody has.
     **dict.fromkeys((b"nsenter", b"choom", b"pkexec", b"run0", b"systemd-inhibit"), (REFUSED, _RUN)),
-    b"systemd-cat": (REFUSED, _RUN),
 }
 _POLICY = b"/usr/sbin/policy-rc.d"
 _DENY = b"#!/bin/sh\nexit 101\n"
 
-# systemctl(1): calls that ask, and calls whose effect is files and therefore seen as such.
-_HARMLESS_VERBS = frozenset(
-    b"is-active is-enabled is-failed is-system-running status show cat help list-units list-unit-files "
-    b"list-sockets list-timers list-jobs list-dependencies get-default show-environment enable disable "
-    b"reenable preset mask unmask link revert add-wants add-requires set-default daemon-reload "
-    b"daemon-reexec --version --help".split()
-)
+_SERVICE_CALLS = (b"systemctl", b"deb-systemd-invoke", b"service", b"invoke-rc.d")
 _DECIDING_KINDS = {Meaning.UNCLEAR: UNCLEAR, Meaning.DESTROYS: DESTRUCTION}
 _DOUBTFUL_CALLS = {UNANSWERED_CALL: UNANSWERED, UNCLEAR_CALL: UNCLEAR}
-# Starting and stopping these is mounting and unmounting; below the first places nothing is anybody's.
-_MOUNTS_OF_UNITS = (b".mount", b".automount", b".swap")
-_NOBODYS = (b"proc-", b"sys-", b"dev-hugepages", b"dev-mqueue", b"run-")
 _MOST_BYTES = 4 << 20
 
 
@@ -131,12 +122,32 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
+class StandIn:
+    """What stands in for one program: its text, the mode bits it needs, and ``records_all`` as in Placed."""
+
+    text: bytes
+    mode: int
+    records_all: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """A program of the machine that gets a stand-in, or, as a symbolic link, may lead to one."""
 
     directory: bytes
     name: bytes
     is_link: bool
+
+
+def stand_in_paths() -> tuple[bytes, ...]:
+    """Return each path at which a program with a stand-in may stand."""
+    return tuple(directory + b"/" + name for directory in _DIRECTORIES for name in _PROGRAMS)
+
+
+def stand_in_for(name: bytes) -> StandIn:
+    """Return the stand-in for the program ``name``, which must be one of them."""
+    text = _PROGRAMS[name][1].replace(b"@NAME@", name)
+    return StandIn(text, 0o555, text.startswith(_HEAD))
 
 
 def find_programs() -> tuple[Found, ...]:
@@ -175,7 +186,7 @@ def place_recorders(programs: Iterable[Found]) -> tuple[tuple[Placed, ...], tupl
             continue
         path = program.directory + b"/" + program.name
         if _is_regular(path):  # it may lie on a mount that cannot be covered
-            text = _PROGRAMS[program.name][1].replace(b"@NAME@", program.name)
+            text = stand_in_for(program.name).text
             keep_as = program.name if ORIGINALS in text else None
             _try_to_replace(path, text, placed, notes, keep_as=keep_as)
     return tuple(placed), tuple(notes)
@@ -273,20 +284,9 @@ def _effect(call: list[bytes], directory: bytes, places: Places) -> Effect | Non
     words = [word for word in arguments if not word.startswith(b"-")]
     if _only_asks(name, arguments, words):
         return None
-    if name == b"systemctl":
-        if not words or words[0] in _HARMLESS_VERBS:
-            return None
-        return Effect(_kind_for_units(words, kind), f"would {shown(b' '.join(words))}")
-    if name in (b"service", b"invoke-rc.d") and len(words) >= 2:
-        return Effect(kind, f"would {shown(words[1])} {shown(words[0])}.service")
-    if name == b"deb-systemd-invoke" and words:
-        return Effect(_kind_for_units(words, kind), f"would {shown(b' '.join(words))}")
+    if name in _SERVICE_CALLS:
+        return service_effect(name, arguments, kind)
     return Effect(kind, text)
-
-
-def _kind_for_units(words: list[bytes], kind: str) -> str:
-    mounts = [word for word in words[1:] if word.endswith(_MOUNTS_OF_UNITS) and not word.startswith(_NOBODYS)]
-    return UNCLEAR if mounts and words[0] not in (b"reset-failed", b"kill", b"set-property") else kind
 
 
 def _only_asks(name: bytes, arguments: list[bytes], words: list[bytes]) -> bool:
@@ -300,12 +300,12 @@ def _only_asks(name: bytes, arguments: list[bytes], words: list[bytes]) -> bool:
             return words[:1] == [b"info"] or not words
         case b"choom":
             return not any(word.startswith((b"-n", b"--adjust")) for word in arguments)
-        case b"nsenter" | b"pkexec" | b"run0" | b"systemd-cat" | b"systemd-inhibit" | b"systemd-run":
+        case b"nsenter" | b"pkexec" | b"run0" | b"systemd-inhibit" | b"systemd-run":
             return not words or os.path.basename(words[-1]) == b"true" or b"--list" in arguments
+        case b"systemd-cat":  # the command that it is given runs
+            return True
         case b"start-stop-daemon":
             return b"--status" in arguments or b"-T" in arguments
-        case b"service" | b"invoke-rc.d":
-            return words[1:2] == [b"status"] or b"--status-all" in arguments or b"--query" in arguments
     return False
 
 

@@ -160,6 +160,7 @@ def _prepare(
         notes=missing,
         recorders=[plain(one.path) for one in placed if one.records_all],
         listening=[plain(one.path) for one in (*placed, *listening) if not one.records_all],
+        ours=[one.identity for one in (*placed, *listening)],
     )
     for fd in heard:
         os.close(fd)  # with it a script could let through, or hold, whatever calls another one makes
@@ -228,6 +229,7 @@ def _run(
                 seconds=time.monotonic() - started,
                 left_out=[plain(package) for package in left_out],
             )
+            _receive_next(control)
             if exit_status != 0:
                 break
         leftovers = _wait_for_leftovers(control, request.limits)
@@ -321,6 +323,13 @@ def _watch(pid: int, control: socket.socket, limits: Limits, seconds: float | No
 def _receive_stop(control: socket.socket) -> None:
     message = receive(control)
     raise _Stop("" if message is not None else "the supervisor is gone")
+
+
+def _receive_next(control: socket.socket) -> None:
+    """Wait until the supervisor has put right what the step has replaced (see RenewedStandIns)."""
+    message = receive(control)
+    if message is None or message[0].get("kind") != "next":
+        raise _Stop("" if message is not None else "the supervisor is gone")
 
 
 def _reaped() -> list[tuple[int, int]]:

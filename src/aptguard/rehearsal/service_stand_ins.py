@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lines of the stand-ins for systemctl, service, invoke-rc.d, systemd-run and start-stop-daemon.
+"""The lines of the stand-ins for systemctl, service, invoke-rc.d, systemd-run and others that start programs.
 
 Calls that act are answered with success: nothing runs inside that could be stopped. Questions are answered by
 unit_answers, and what is to be started is run by started_programs; both are in Perl, which every Debian has.
@@ -39,10 +39,9 @@ def service_lines(calls: bytes, caller: bytes) -> Mapping[bytes, bytes]:
     systemctl = (
         b'case "${0##*/}" in systemctl) ;; *) exit 0;; esac\n'
         + _BOOTED + b' || { unset SYSTEMD_OFFLINE; exec "$o" "$@"; }\n'
-        b"w=\n"
-        b'for a; do case "$a" in ' + verbs + b") w=; break;; -*) ;; *) w=1;; esac; done\n"
-        # Its own offline mode answers the calls that act, and really does those that only change files.
-        b'[ -z "$w" ] || SYSTEMD_OFFLINE=1 exec "$o" "$@"\n'
+        # Its own offline mode answers the calls that act, and really does those that only change files. Where
+        # an option comes first, the verb is known only to who knows which options take a value.
+        b'case "$1" in ""|-*|' + verbs + b') ;; *) SYSTEMD_OFFLINE=1 exec "$o" "$@";; esac\n'
         + needs_perl + unanswered + b"; exit 1; }\n"
         + units + b' "$o" "$@"'
     )  # fmt: skip
@@ -68,12 +67,10 @@ def service_lines(calls: bytes, caller: bytes) -> Mapping[bytes, bytes]:
             b'if [ "$n" ]; then v=$a; break; fi; n=$a;; esac; done\n'
             b'[ "$v" != status ] || {\n' + status + b"}\nexit 0"
         ),
-        b"start-stop-daemon": needs_perl
-        + unclear
-        + b"; exit 0; }\n"
-        + programs
-        + b' start-stop-daemon "$o" "$@"',
-        b"systemd-run": needs_perl + unclear + b"; exit 0; }\n" + programs + b' systemd-run "$o" "$@"',
+        **{
+            name: needs_perl + unclear + b"; exit 0; }\n" + programs + b" " + name + b' "$o" "$@"'
+            for name in (b"start-stop-daemon", b"systemd-run", b"systemd-cat")
+        },
     }
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Programs that scripts have started by systemd-run and start-stop-daemon: they run in the rehearsal too.
+"""Programs that scripts have started by systemd-run, systemd-cat and start-stop-daemon: they run here too.
 
 There is no service manager inside to start them. A stand-in for systemd-run runs the command itself, as root,
 in / and with an environment of its own, as the service manager would; where it would be run elsewhere or as
@@ -142,6 +142,20 @@ sub systemd_run {
 	my $failed = ($? & 127) || ($? && $one_shot && !$waits);
 	exit($failed ? 1 : $? >> 8);
 }
-$name eq 'systemd-run' ? systemd_run() : start_stop_daemon();
+
+# What it is given, or what its command writes, goes to the journal, and nowhere else.
+sub systemd_cat {
+	run_original() unless -d '/run/systemd/system';
+	my %takes = map { $_ => 1 }
+		qw(-t --identifier -p --priority --stderr-priority --level-prefix --namespace);
+	my ($option, @command) = sorted_out(\%takes, 0, @arguments);
+	run_original() if grep { $option->{$_} } '-h', '--help', '--version';
+	if (!@command) { 1 while sysread STDIN, my $block, 1 << 16; exit 0 }
+	open STDOUT, '>', '/dev/null';
+	open STDERR, '>', '/dev/null';
+	exec {$command[0]} @command;
+	exit 1;
+}
+$name eq 'systemd-run' ? systemd_run() : $name eq 'systemd-cat' ? systemd_cat() : start_stop_daemon();
 """
 )

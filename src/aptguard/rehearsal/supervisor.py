@@ -22,7 +22,7 @@ from aptguard.changes.model import Change
 from aptguard.rehearsal import harvest, linux
 from aptguard.rehearsal.answering import silent_mounts
 from aptguard.rehearsal.bounds import Every, for_machine, memory_exhausted, read_memory, room_exhausted
-from aptguard.rehearsal.channel import channel, mount_in, path_in, receive, send, unknowns_in
+from aptguard.rehearsal.channel import channel, mount_in, path_in, receive, tell, unknowns_in
 from aptguard.rehearsal.failure import describe_failure
 from aptguard.rehearsal.hollow_files import HollowFiles
 from aptguard.rehearsal.meanwhile import changed_meanwhile, moment
@@ -39,6 +39,7 @@ from aptguard.rehearsal.notifications import Notifications
 from aptguard.rehearsal.observer import NoObserver, Observer
 from aptguard.rehearsal.record_watch import RecordWatch
 from aptguard.rehearsal.refused_settings import settings_refused
+from aptguard.rehearsal.renewed_stand_ins import RenewedStandIns
 from aptguard.rehearsal.tree_messages import layer_in, open_in_workspace
 from aptguard.rehearsal.tripwire import Tripwires
 from aptguard.rehearsal.unit_states import UnitStates
@@ -74,7 +75,7 @@ class Supervisor:
         self._observer: Observer = NoObserver((), "the rehearsal ended before it could be observed")
         self._progress = progress
         self._scene = harvest.Scene()
-        self._tripwires, self._records = Tripwires(), RecordWatch()
+        self._tripwires, self._records, self._renewed = Tripwires(), RecordWatch(), RenewedStandIns()
         self._unknowns: list[Unknown] = []
         self._notes: list[str] = []
         self._steps: dict[int, StepResult] = {}
@@ -132,8 +133,7 @@ class Supervisor:
                     if reason:
                         self._unknowns.append(Unknown("the rehearsal was cut off", reason))
                     kill_at = now + _GRACE_SECONDS
-                    with contextlib.suppress(OSError):
-                        send(self._control, "stop")
+                    tell(self._control, "stop")
             elif now > kill_at:
                 self._unknowns.append(Unknown("the rehearsal's end", "its init process did not answer"))
                 return
@@ -232,12 +232,13 @@ class Supervisor:
                 self._notes += message["notes"]
                 for listener in descriptors:
                     self._notifications.listen(listener)
+                self._renewed.attach(self._scene.merged, message["ours"], self._records.watch_further)
+                self._observer.renew(self._renewed)
                 self._observer.attach(self._scene.workspace, self._scene.merged, tuple(self._scene.layers))
                 stand_ins = (map(path_in, message[key]) for key in ("recorders", "listening"))
                 self._notes += self._records.attach(self._scene.merged, harvest.RECORDS, *stand_ins)
                 self._timing["set-up"] = time.monotonic() - self._started
-                with contextlib.suppress(ConnectionError):  # it was told to stop before, and has ended
-                    send(self._control, "go")
+                tell(self._control, "go")  # it may have been told to stop before
             case "step":
                 self._take_step(message)
             case "quiet":
@@ -250,6 +251,8 @@ class Supervisor:
         return True
 
     def _take_step(self, message: dict[str, Any]) -> None:
+        self._renewed.step_ended(self._observer.catch_up())
+        tell(self._control, "next")
         number = message["number"]
         step = self._request.steps[number]
         self._steps[number] = StepResult(step.argv, message["status"], message["seconds"])
@@ -316,7 +319,7 @@ class Supervisor:
         # their namespace.
         self._kill()
         begun = time.monotonic()
-        self._unknowns += self._tripwires.touched()
+        self._unknowns += (*self._tripwires.touched(), *self._renewed.give_back())
         self._observer.finish()
         self._unknowns += self._observer.unknowns
         while self._output_pipe >= 0 and select.select([self._output_pipe], [], [], 0)[0]:

@@ -21,6 +21,13 @@ ONLINE_VERBS: Final = (
     b"is-active is-failed is-system-running show status cat list-units list-jobs list-timers list-sockets "
     b"list-paths list-automounts list-dependencies list-machines show-environment log-level log-target whoami"
 ).split()
+# Of systemctl: these take the next word where they have no value of their own.
+OPTIONS_WITH_VALUES: Final = (
+    b"-t --type --state -p --property -P -M --machine -H --host -C --capsule -n --lines -o --output "
+    b"-s --signal --kill-whom --kill-who --kill-value --root --image --image-policy --what --job-mode "
+    b"--preset-mode --message --check-inhibitors --timestamp --drop-in --when --boot-loader-menu "
+    b"--boot-loader-entry --reboot-argument"
+).split()
 
 # Shared by the stand-ins in Perl.
 SHARED: Final = rb"""
@@ -64,12 +71,7 @@ my ($original, @arguments) = @ARGV;
 sub run_original { $ENV{SYSTEMD_OFFLINE} = 1; exec {$original} $original, @arguments; exit 1; }
 sub unanswered { record('?', 'systemctl', @arguments); exit $_[0]; }
 
-my %takes = map { $_ => 1 } qw(
-	-t --type --state -p --property -P -M --machine -H --host -C --capsule -n --lines -o
-	--output -s --signal --kill-whom --kill-who --kill-value --root --image --image-policy
-	--what --job-mode --preset-mode --message --check-inhibitors --timestamp --drop-in --when
-	--boot-loader-menu --boot-loader-entry --reboot-argument
-);
+my %takes = map { $_ => 1 } qw(@OPTIONS@);
 my ($option, @words) = sorted_out(\%takes, 1, @arguments);
 my $verb = @words ? shift @words : 'list-units';
 my $has = sub { grep { $option->{$_} } @_ };
@@ -87,12 +89,13 @@ if ($states !~ /\nend\n\z/) {
 }
 my ($system, $system_exit, $missing) = $states =~ /^system (\S*) (\d+)\nmissing (\d+)\n/ or unanswered(1);
 my ($shown) = $states =~ /\nshown (\d+)\nend\n\z/ or unanswered(1);
+# Nobody knows what a service manager that is only slow (timeout(1): 124) would have said.
+unanswered(1) if $shown || grep { $_ == 124 } $system_exit, $missing;
 if ($verb eq 'is-system-running') {
 	print "$system\n" unless $has->('-q', '--quiet');
 	exit $system_exit;
 }
-run_original() if $system eq 'offline' && $shown == 0;  # a chroot, where systemctl ignores questions
-if ($shown) { print STDERR "Failed to connect to bus: No such file or directory\n"; exit 1 }
+run_original() if $system eq 'offline';  # a chroot, where systemctl ignores questions
 
 my (%unit, %id_of);
 for my $text (split /\n\n+/, $states) {
@@ -118,7 +121,7 @@ sub full_name {
 		(my $name = $word) =~ s{^/+|/+\z}{}g;
 		$name =~ s{([^A-Za-z0-9:_./]|(?:^|(?<=/))\.)}{sprintf '\\x%02x', ord $1}ge;
 		$name =~ s{/+}{-}g;
-		return length $name ? $name.($word =~ m{^/dev/} ? '.device' : '.mount') : '-.mount';
+		return length $name ? $name.($word =~ m{^/(?:dev|sys)/} ? '.device' : '.mount') : '-.mount';
 	}
 	return $word =~ $of_unit ? $word : "$word.service";
 }
@@ -144,10 +147,11 @@ sub known {
 	return $id_of{$name} = $name;
 }
 
-# What the calls of this rehearsal have made of them.
+# What the calls of this rehearsal have made of them. A stopped unit that has failed stays failed (unit_stop()
+# in systemd's src/core/unit.c) until it is reset or started.
 my %becomes = (start => 'active', restart => 'active', 'reload-or-restart' => 'active', stop => 'inactive',
-	'force-restart' => 'active', kill => 'unclear', isolate => 'everything', default => 'everything',
-	rescue => 'everything', emergency => 'everything');
+	'force-restart' => 'active', 'reset-failed' => 'reset', kill => 'unclear', isolate => 'everything',
+	default => 'everything', rescue => 'everything', emergency => 'everything');
 my %changed;
 sub note_call {
 	my ($program, @call) = @_;
@@ -156,18 +160,22 @@ sub note_call {
 	my $verb;
 	if ($program eq 'systemctl' || $program eq 'deb-systemd-invoke') {
 		$verb = shift @names;
-		$verb = $verb =~ /^(?:re)?enable\z/ ? 'start' : $verb =~ /^(?:disable|mask)\z/ ? 'stop' : ''
-			if $option->{'--now'};
+		if ($option->{'--now'}) {
+			if ($verb eq 'enable') { s{.*/}{}s for @names }
+			$verb = $verb eq 'enable' ? 'start' : $verb =~ /^(?:disable|mask)\z/ ? 'stop' : '';
+		}
 	} elsif ($program eq 'service' || $program eq 'invoke-rc.d') {
 		(my $name, $verb) = @names;
 		@names = ($name);
 		$verb = 'restart' if $option->{'--full-restart'};
 	} else { return }
 	my $state = $becomes{$verb} or return;
-	@names = keys %unit if $state eq 'everything';
+	@names = keys %unit if $state eq 'everything' || $state eq 'reset' && !@names;
 	for my $id (map { known($_) } @names) {
 		next if $unit{$id}{LoadState} =~ /^(?:not-found|masked)\z/ && $state eq 'active';
-		$changed{$id} = $state eq 'everything' ? 'unclear' : $state;
+		my $is_failed = ($changed{$id} || $unit{$id}{ActiveState}) eq 'failed';
+		next if $state eq 'inactive' && $is_failed || $state eq 'reset' && !$is_failed;
+		$changed{$id} = $state eq 'everything' ? 'unclear' : $state eq 'reset' ? 'inactive' : $state;
 	}
 }
 my @record = split /\0/, slurp('@CALLS@'), -1;
@@ -293,6 +301,7 @@ if ($verb eq 'cat') {
 }
 unanswered(0);
 """.replace(b"@VERBS@", b" ".join(ONLINE_VERBS))
+    .replace(b"@OPTIONS@", b" ".join(OPTIONS_WITH_VALUES))
     .replace(b"@STATES@", STATES)
     .replace(b"@QUESTIONS@", QUESTIONS)
     .replace(b"@ANSWERS@", ANSWERS)

@@ -9,6 +9,7 @@ the watching (closing both groups, which lets everything go on), never the rehea
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
@@ -22,7 +23,7 @@ from aptguard.rehearsal.early_stop import EarlyStop
 from aptguard.rehearsal.home_removal import HomeRemovals
 from aptguard.rehearsal.lower_entries import LowerEntries
 from aptguard.rehearsal.model import AccountStep, Effect, ScriptRun, Unknown
-from aptguard.rehearsal.observer import ObservedLayer
+from aptguard.rehearsal.observer import ObservedLayer, Renewing
 from aptguard.rehearsal.other_case import CaselessPlaces
 from aptguard.rehearsal.processes import look_at, start_time
 from aptguard.rehearsal.program_starts import LINKER_CACHE, NEW_SCRIPTS, ProgramStarts
@@ -81,6 +82,8 @@ class Watcher:
         self._programs = 0
         self._programs_limit = programs_per_script
         self._caseless = CaselessPlaces()
+        self._renewing: Renewing | None = None
+        self._pid = os.getpid()
         self._blind = ""  # why not every script and program is seen
 
     def attach(self, workspace_fd: int, merged_root_fd: int, layers: Sequence[Layer]) -> None:
@@ -110,6 +113,21 @@ class Watcher:
         self.attribution.ordered = self._starts.waits
         if not self._starts.waits:
             self._note("attribution may be off by a moment: this kernel lets no script wait for the watcher")
+
+    def renew(self, renewing: Renewing) -> None:
+        """Tell ``renewing`` each change, and let it act before a program goes on."""
+        self._renewing = renewing
+
+    def catch_up(self) -> bool:
+        """Take all changes that were made so far; return whether each is seen, and each program waits."""
+        try:
+            self._catch_up()
+        except Exception as error:
+            self._give_up(f"{type(error).__name__}: {error}")
+        starts, changes = self._starts, self._changes
+        if starts is None or changes is None or min(starts.fd, changes.fd) < 0 or changes.uncovered:
+            return False
+        return starts.waits and starts.sees_programs
 
     def filenos(self) -> tuple[int, ...]:
         """Return the descriptors to poll for input now; ask again before each poll."""
@@ -240,7 +258,7 @@ class Watcher:
         return tuple(self._notes)
 
     def _answer(self, starts: ProgramStarts) -> int:
-        events = starts.read()
+        events, in_time = starts.read(), starts.waits and starts.sees_programs
         try:
             if starts.waits:
                 # Only now, with these processes waiting, is all that they did before in the other queue.
@@ -249,6 +267,9 @@ class Watcher:
             for event in events:
                 if event.fd >= 0:
                     self._start(starts, event)
+            if self._renewing is not None:
+                commands = (self.attribution.command_of(event.pid) for event in events)
+                self._renewing.programs_wait(commands, in_time)
         finally:
             starts.release(events)
         self._report()
@@ -318,6 +339,10 @@ class Watcher:
             if change is None:
                 continue
             pid, path, action, directory, harm, slight = change
+            if pid == self._pid:  # what is renewed is no change of anybody's
+                continue
+            if self._renewing is not None:
+                self._renewing.changed(path)
             if pid and not self.attribution.knows(pid):
                 self._see(pid)
             self.attribution.path_changed(pid, path, action, directory, slight)
