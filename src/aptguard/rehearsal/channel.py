@@ -8,6 +8,7 @@ that none outgrows the socket's buffer.
 from __future__ import annotations
 
 import json
+import os
 import socket
 from typing import Any
 
@@ -31,6 +32,9 @@ def send(end: socket.socket, kind: str, descriptors: tuple[int, ...] = (), **val
 def receive(end: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
     """Return the next message and its descriptors (owned by the caller), None when the other end is gone."""
     data, descriptors, _, _ = socket.recv_fds(end, _LARGEST, _MOST_DESCRIPTORS)
+    # They come without FD_CLOEXEC; what the supervisor starts on the machine must not hold the rehearsal.
+    for fd in descriptors:
+        os.set_inheritable(fd, False)
     if not data:
         return None
     message = json.loads(data)
