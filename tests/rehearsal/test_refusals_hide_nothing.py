@@ -16,6 +16,7 @@ from rehearsal.toys import deleted_by_script, rehearse_purge
 pytestmark = pytest.mark.needs_root
 
 _CALL = "python3 -c 'import ctypes, sys; c = ctypes.CDLL(None, use_errno=True); sys.exit({} != 0)'"
+_IN_SRV = _CALL.replace("sys.exit", 'import os; os.chroot("/srv"); os.chdir("/"); sys.exit')
 _AND = " && rm -rf /srv/data/cluster || true"
 
 # What runs the deletion all the same: nothing but the wrapper is done without.
@@ -24,6 +25,10 @@ SEEN = (
     "unshare -n rm -rf /srv/data/cluster || true",
     "unshare -i -u -C rm -rf /srv/data/cluster || true",
     "unshare -p -f rm -rf /srv/data/cluster || true",
+    "unshare -p -f --mount-proc rm -rf /srv/data/cluster || true",
+    "mount -t proc proc /proc" + _AND,
+    "mount -t devpts devpts /dev/pts" + _AND,
+    _CALL.format('c.mount(b"none", b"/proc", b"proc", 0, 0)') + _AND,
     "ionice -c 1 rm -rf /srv/data/cluster || true",
     "ionice -c 2 -n 0 rm -rf /srv/data/cluster || true",
     "chrt -f 10 rm -rf /srv/data/cluster || true",
@@ -61,6 +66,18 @@ UNKNOWN = (
     # Not what the kernel's own file systems show, though where they are.
     "mkdir /dev/x; " + _CALL.format('c.mount(b"/srv/data", b"/dev/x", b"", 4096, 0)') + _AND,
     _CALL.format('c.mount(b"none", b"/dev", b"tmpfs", 0, 0)') + _AND,
+    # What shows something else than before, or what is not there before.
+    "mount -t proc proc /opt" + _AND,
+    "mount -t sysfs sysfs /sys" + _AND,
+    "mount -t debugfs none /dev/shm" + _AND,
+    _CALL.format('c.syscall(430, b"proc", 0) < 0') + _AND,
+    _CALL.format('c.umount2(b"/dev/shm", 2)') + _AND,
+    _CALL.format('c.umount2(b"/proc", 2)') + _AND,
+    "umount -l /sys" + _AND,
+    # In a chroot the place is another one.
+    "mkdir -p /srv/proc /srv/dev/pts; " + _IN_SRV.format('c.mount(b"proc", b"/proc", b"proc", 0, 0)') + _AND,
+    "mkdir -p /srv/proc; " + _IN_SRV.format('c.mount(b"none", b"proc", b"proc", 0, 0)') + _AND,
+    _IN_SRV.format('c.umount2(b"/data", 2)') + _AND,
     "unshare --user rm -rf /srv/data/cluster true || true",
 )
 # What fails on the machine as well, what only tries, and what ordinary programs do without.
@@ -116,6 +133,48 @@ def test_a_call_that_fails_anyway_or_only_tries_makes_nothing_unknown(
     result, unknown = rehearsed(machine, tmp_path, postrm)
     assert unknown == [], result.output
     assert [one for one in result.effects if one.kind == REFUSED] == []
+
+
+@pytest.mark.parametrize(
+    "postrm",
+    [
+        "mount -t cgroup2 none /opt/groups || rm -rf /srv/data/cluster",
+        _CALL.format('c.mount(b"none", b"/opt/groups", b"cgroup2", 0, 0)') + " || rm -rf /srv/data/cluster",
+    ],
+)
+def test_what_the_machine_would_not_mount_twice_is_refused_as_it_is_there(
+    machine: Machine, tmp_path: Path, postrm: str
+) -> None:
+    mounted_on(machine, "cgroup2", "/opt/groups")
+    refused = machine.run("mount", "-t", "cgroup2", "none", "/opt/groups")
+    assert refused.returncode != 0 and "already mounted" in refused.stderr
+    result, unknown = rehearsed(machine, tmp_path, postrm)
+    assert b"/srv/data/cluster/base" in deleted_by_script(result), result.output
+    assert [one for one in result.effects if one.kind == REFUSED] == [] == unknown
+
+
+@pytest.mark.parametrize(
+    "postrm",
+    [
+        "umount /srv/jail/proc" + _AND,
+        _CALL.format('c.umount2(b"/srv/jail/proc", 2)') + _AND,
+        _CALL.format('c.mount(b"", b"/srv/jail/proc", b"", 32, 0)') + _AND,
+        _IN_SRV.format('c.umount2(b"/jail/proc", 2)') + _AND,
+        _IN_SRV.format('c.mount(b"proc", b"/jail/proc", b"proc", 0, 0)') + _AND,
+    ],
+)
+def test_a_mount_of_the_kernels_kinds_that_is_an_empty_place_here_can_be_unmounted_on_the_machine(
+    machine: Machine, tmp_path: Path, postrm: str
+) -> None:
+    mounted_on(machine, "proc", "/srv/jail/proc")
+    result, unknown = rehearsed(machine, tmp_path, postrm)
+    assert unknown, result.output
+    assert all("would " in one.reason and "(by toy postrm" in one.reason for one in unknown)
+
+
+def mounted_on(machine: Machine, kind: str, place: str) -> None:
+    done = machine.run("sh", "-ec", f"mkdir -p {place}; mount -t {kind} none {place}")
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_set_user_id_program_does_what_it_does_on_the_machine(machine: Machine, tmp_path: Path) -> None:

@@ -19,9 +19,10 @@ import struct
 from collections.abc import Callable
 
 from aptguard.rehearsal import linux
+from aptguard.rehearsal.caller import Answer, Caller
 from aptguard.rehearsal.connections import connection_effect
 from aptguard.rehearsal.model import REFUSED, Effect
-from aptguard.rehearsal.refused_calls import ANSWERS, Answer, Caller
+from aptguard.rehearsal.refused_calls import ANSWERS
 from aptguard.rehearsal.seccomp import filter_program, reported_calls
 
 # linux/seccomp.h
