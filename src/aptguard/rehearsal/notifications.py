@@ -74,11 +74,19 @@ class Notifications:
         self._connections_left = self._others_left = _MOST_READ
         self._effects: dict[Effect, None] = {}
         self._tentative: dict[int, Effect] = {}
+        self._met_closed = False
 
     @property
     def effects(self) -> tuple[Effect, ...]:
         """Return what was tried, each once, in order."""
         return tuple(dict.fromkeys((*self._effects, *self._tentative.values())))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return a sentence where the memory of a script's process was closed to us."""
+        if not self._met_closed:
+            return ()
+        return (f"what calls of scripts named, addresses and paths, could not be read: {_why_closed()}",)
 
     def listen(self, listener: int) -> None:
         """Take the descriptor that the init process got."""
@@ -105,7 +113,9 @@ class Notifications:
             name = self._names.get((architecture, number), "")
             answer = Answer(errno.EPERM)
             try:
-                answer = self._answer(name, Caller(pid, architecture), tuple(arguments))
+                caller = Caller(pid, architecture)
+                answer = self._answer(name, caller, tuple(arguments))
+                self._met_closed |= caller.is_closed
             finally:
                 going_on = answer.go_on and name in _GOING_ON
                 error = 0 if going_on else -answer.error
@@ -151,5 +161,15 @@ class Notifications:
             return
         address = caller.memory(arguments[1], min(arguments[2] & 0xFFFFFFFF, _LONGEST_ADDRESS))
         effect = connection_effect(address)
+        if caller.is_closed:
+            effect = ("socket", "would connect to an address that cannot be read")
         if effect is not None:
             self._effects[Effect(*effect, self.script_of(caller.pid))] = None
+
+
+def _why_closed() -> str:
+    """Return why root may not look into a process (Documentation/admin-guide/LSM/Yama.rst)."""
+    with contextlib.suppress(OSError), open("/proc/sys/kernel/yama/ptrace_scope", "rb") as file:
+        if file.read().strip() == b"3":
+            return "kernel.yama.ptrace_scope is 3"
+    return "this process may not trace others (CAP_SYS_PTRACE, or a security module)"

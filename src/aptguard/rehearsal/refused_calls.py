@@ -78,6 +78,8 @@ def _set_limit_of(caller: Caller, arguments: Arguments) -> Answer:
 def _raise_limit(caller: Caller, number: int, address: int, form: str) -> Answer:
     """Let the kernel decide; but say that a hard limit is higher where it would say that this is refused."""
     wanted = caller.memory(address, struct.calcsize(form))
+    if caller.is_closed:
+        return Answer(0)
     try:
         (_, hard) = struct.unpack(form, wanted)
         if form == "=II" and hard == 0xFFFFFFFF:

@@ -357,7 +357,7 @@ class Supervisor:
             collected=collected,
             unknowns=tuple(self._unknowns),
             effects=(*effects, *settings, *self._notifications.effects, *self._attempts),
-            notes=(*self._notes, *self._observer.notes),
+            notes=(*self._notes, *self._notifications.notes, *self._observer.notes),
             output=bytes(self._output[-self._request.limits.output_bytes :]),
             timing=self._timing,
             scripts=self._scripts(),
