@@ -18,6 +18,7 @@ from aptguard.rehearsal.mountinfo import Mount, read_mountinfo
 _I386 = 0x40000003  # linux/audit.h
 _LONGEST_PATH = 4096
 _PAGE = 4096
+_HERE = 0xFFFFFF9C  # AT_FDCWD, linux/fcntl.h
 
 Arguments = tuple[int, ...]
 
@@ -92,17 +93,20 @@ class Caller:
                 return found.split(b"\0", 1)[0]
         return None
 
-    def path(self, address: int) -> bytes | None:
+    def path(self, address: int, directory: int = _HERE) -> bytes | None:
         """Return the absolute path at ``address``, with no links followed: looking could wait for ever.
 
-        It is the one outside of a chroot, which its caller may be in.
+        It is the one outside of a chroot, which its caller may be in. ``directory`` is the descriptor that a
+        relative one goes out from (openat(2)).
         """
         named = self.text(address)
         if named is None:
             return None
         try:
             if not named.startswith(b"/"):
-                return _normal(os.readlink(b"/proc/%d/cwd" % self.pid) + b"/" + named)
+                directory &= 0xFFFFFFFF
+                link = b"cwd" if directory == _HERE else b"fd/%d" % directory
+                return _normal(os.readlink(b"/proc/%d/%s" % (self.pid, link)) + b"/" + named)
             return _normal(self._root() + _normal(named))
         except OSError:
             return None

@@ -21,6 +21,7 @@ from aptguard.rehearsal.refused_mounts import (
     open_tree_answer,
     unmount_answer,
 )
+from aptguard.rehearsal.refused_nodes import node_answer, node_at_answer
 from aptguard.shown import shown
 
 # linux/ptrace.h: without one of these no process is traced.
@@ -65,6 +66,16 @@ def _reboot(_caller: Caller, arguments: Arguments) -> Answer:
     return Answer(errno.EPERM, None if keys else "would stop or restart the machine")
 
 
+def _adjust_clock(caller: Caller, arguments: Arguments, place: int = 0) -> Answer:
+    """Let the kernel read the clock, or refuse to adjust it; the first word says which (adjtimex(2))."""
+    adjusts = any(caller.memory(arguments[place], 4)) or caller.is_closed
+    return Answer(0, "would adjust the clock" if adjusts else None, go_on=True)
+
+
+def _adjust_a_clock(caller: Caller, arguments: Arguments) -> Answer:
+    return _adjust_clock(caller, arguments, 1)
+
+
 def _set_limit(caller: Caller, arguments: Arguments) -> Answer:
     return _raise_limit(caller, arguments[0], arguments[1], "=II" if caller.is_i386 else "=QQ")
 
@@ -95,6 +106,8 @@ def _always(detail: str) -> Callable[[Caller, Arguments], Answer]:
 
 _MODULE = _always("would change the modules of the kernel")
 _KERNEL_AFTER = _always("would load another kernel")
+_PORTS = _always("would use the ports of devices")
+_QUOTAS = _always("would ask for quotas of a disk, or set them")
 
 # By the name of the call, as in seccomp.reported_calls.
 ANSWERS: dict[str, Callable[[Caller, Arguments], Answer]] = {
@@ -109,6 +122,19 @@ ANSWERS: dict[str, Callable[[Caller, Arguments], Answer]] = {
     "setns": _always("would enter another namespace"),
     "ptrace": _trace,
     "reboot": _reboot,
+    "add_key": _always("would keep a key in the kernel"),
+    "bpf": _always("would use the packet filter of the kernel (bpf)"),
+    "perf_event_open": _always("would have events counted (perf)"),
+    "ioperm": _PORTS,
+    "iopl": _PORTS,
+    "quotactl": _QUOTAS,
+    "quotactl_fd": _QUOTAS,
+    "ioctl": _always("would freeze a file system, or thaw it"),
+    "mknod": node_answer,
+    "mknodat": node_at_answer,
+    "adjtimex": _adjust_clock,
+    "clock_adjtime": _adjust_a_clock,
+    "clock_adjtime64": _adjust_a_clock,
     "setrlimit": _set_limit,
     "prlimit64": _set_limit_of,
     "delete_module": _MODULE,

@@ -231,7 +231,7 @@ class Supervisor:
             case "ready":
                 self._notes += message["notes"]
                 for listener in descriptors:
-                    self._notifications.listen(listener)
+                    self._notifications.listen(listener, self._init)
                 self._observer.attach(self._scene.workspace, self._scene.merged, tuple(self._scene.layers))
                 stand_ins = (map(path_in, message[key]) for key in ("recorders", "listening"))
                 self._notes += self._records.attach(self._scene.merged, harvest.RECORDS, *stand_ins)
