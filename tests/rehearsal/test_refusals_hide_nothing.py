@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
 from aptguard.policy.check_attempts import attempt_unknowns
-from aptguard.rehearsal.model import REFUSED, RehearsalResult, Unknown
+from aptguard.rehearsal.model import REFUSED, Effect, RehearsalResult, Unknown
 from rehearsal.machine import Machine
 from rehearsal.toys import deleted_by_script, rehearse_purge
 
@@ -162,19 +163,20 @@ def test_a_call_that_fails_anyway_or_only_tries_makes_nothing_unknown(
 
 
 @pytest.mark.parametrize(
-    "postrm",
+    "call",
     [
-        "mount -t cgroup2 none /opt/groups || rm -rf /srv/data/cluster",
-        _CALL.format('c.mount(b"none", b"/opt/groups", b"cgroup2", 0, 0)') + " || rm -rf /srv/data/cluster",
+        "mount -t cgroup2 none /opt/groups",
+        _CALL.format('c.mount(b"none", b"/opt/groups", b"cgroup2", 0, 0)'),
     ],
 )
-def test_what_the_machine_would_not_mount_twice_is_refused_as_it_is_there(
-    machine: Machine, tmp_path: Path, postrm: str
+def test_what_is_there_but_once_is_mounted_again_or_not_as_it_would_be_on_the_machine(
+    machine: Machine, tmp_path: Path, call: str
 ) -> None:
     mounted_on(machine, "cgroup2", "/opt/groups")
-    refused = machine.run("mount", "-t", "cgroup2", "none", "/opt/groups")
-    assert refused.returncode != 0 and "already mounted" in refused.stderr
-    result, unknown = rehearsed(machine, tmp_path, postrm)
+    # By mount(2) it is refused, by the newer calls of another mount(8) it is not.
+    done = machine.run("sh", "-c", call)
+    deed = f"{call} {'||' if done.returncode else '&&'} rm -rf /srv/data/cluster; true"
+    result, unknown = rehearsed(machine, tmp_path, deed)
     assert b"/srv/data/cluster/base" in deleted_by_script(result), result.output
     assert [one for one in result.effects if one.kind == REFUSED] == [] == unknown
 
@@ -201,6 +203,16 @@ def test_a_mount_of_the_kernels_kinds_that_is_an_empty_place_here_can_be_unmount
 def mounted_on(machine: Machine, kind: str, place: str) -> None:
     done = machine.run("sh", "-ec", f"mkdir -p {place}; mount -t {kind} none {place}")
     assert done.returncode == 0, done.stderr
+
+
+def test_the_name_of_the_host_is_set_in_the_rehearsal_alone_and_told(
+    machine: Machine, tmp_path: Path
+) -> None:
+    before = socket.gethostname()
+    result, unknown = rehearsed(machine, tmp_path, "hostname web1; hostname")
+    assert Effect("kernel", "would name the host web1", "toy postrm purge") in result.effects
+    assert b"web1\n" in result.output and unknown == []
+    assert socket.gethostname() == before != "web1"
 
 
 def test_a_set_user_id_program_does_what_it_does_on_the_machine(machine: Machine, tmp_path: Path) -> None:

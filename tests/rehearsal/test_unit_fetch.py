@@ -65,7 +65,7 @@ def test_what_asks_on_the_machine_ends_with_a_supervisor_that_is_killed(
     machine.write("/usr/bin/systemctl", slow, 0o755)
     with supervisor(machine, "exec systemctl is-active web") as process:
         pid, _ = asking(machine)
-        assert not is_gone(pid)
+        assert eventually(lambda: not is_gone(pid))
         process.kill()
         process.wait()
         # Not by timeout(1), which gives it five seconds.

@@ -51,12 +51,16 @@ class Answer:
 
 
 class Caller:
-    """The process that waits. ``is_closed``: its memory was asked for, and nobody may read it."""
+    """The process that waits.
+
+    ``is_closed``: its memory was asked for, and nobody may read it. ``mounts_anew``: it has tried fsopen(2)
+    before, and would not have come to mount(2) on the machine.
+    """
 
     def __init__(self, pid: int, architecture: int) -> None:
         self.pid = pid
         self.is_i386 = architecture == _I386
-        self.is_closed = False
+        self.is_closed = self.mounts_anew = False
 
     def is_root(self) -> bool:
         """Whether it has root's rights, as far as its user tells (proc_pid(5)); False once it is gone."""

@@ -78,8 +78,9 @@ KERNEL_KINDS = frozenset(
 # The kernel makes a new one for each mount, which shows the same, or terminals of its own; where namespaces
 # were only said to be new, too.
 SHOWS_NOTHING_NEW = frozenset((b"proc", b"devpts"))
-# There is one of them for all namespaces, and it is not mounted twice at one place (EBUSY, mount(2)). sysfs
-# and mqueue are others in other namespaces of the network and of IPC.
+# There is one of them for all namespaces, and mount(2) does not mount it twice at one place (EBUSY), but
+# move_mount(2) does, by which libmount goes since 2.39. sysfs and mqueue are others in other namespaces of
+# the network and of IPC.
 ONE_FOR_ALL = frozenset(b"cgroup2 configfs debugfs fusectl pstore securityfs selinuxfs tracefs".split())
 # update-binfmts(8) mounts and unmounts it, and does without; there are no files in it but the kernel's.
 DONE_WITHOUT = b"/proc/sys/fs/binfmt_misc"

@@ -145,7 +145,7 @@ class Notifications:
             self._refused(caller.pid, "would make more calls that are refused here than are looked at")
             return Answer(errno.EPERM)
         if name == "mount":
-            self._tentative.pop(caller.pid, None)
+            caller.mounts_anew = self._tentative.pop(caller.pid, None) is not None
         if name in _NAMES:
             answer = self._host_names.answer(name, caller, arguments)
         else:

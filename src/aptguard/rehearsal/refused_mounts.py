@@ -62,7 +62,7 @@ def _of_the_kernels(caller: Caller, kind: bytes, target: bytes) -> Answer | None
         return None
     if there is None or there.kind != kind:
         return None
-    return Answer(0 if kind in SHOWS_NOTHING_NEW else errno.EBUSY)
+    return Answer(0 if kind in SHOWS_NOTHING_NEW or caller.mounts_anew else errno.EBUSY)
 
 
 def unmount_answer(caller: Caller, arguments: Arguments) -> Answer:
