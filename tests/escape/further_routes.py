@@ -113,6 +113,16 @@ WITNESSED = (
         witness=witnesses.setting("/proc/sys/kernel/core_pattern", lambda token, _: token),
     ),
     Route(
+        "set the host's name",
+        "name = sys.argv[1].encode(); libc.sethostname(name, len(name))",
+        witness=witnesses.setting("/proc/sys/kernel/hostname", lambda token, _: token),
+    ),
+    Route(
+        "set the domain's name",
+        "name = sys.argv[1].encode(); libc.setdomainname(name, len(name))",
+        witness=witnesses.setting("/proc/sys/kernel/domainname", lambda token, _: token),
+    ),
+    Route(
         "name a program that loads modules",
         "write('/proc/sys/kernel/modprobe', sys.argv[1])",
         "this kernel may have no modules",
@@ -272,7 +282,7 @@ ANSWERED = (
         "ok, path = False, '/dev/' + sys.argv[1]\n"
         "for kind in (0o20600, 0o60600):\n"
         "    for device in (os.makedev(1, 11), os.makedev(7, 0), os.makedev(0, 0), os.stat('/dev/null').st_rdev):\n"
-        "        try: os.mknod(path, kind, device); ok = True; os.unlink(path)\n"
+        "        try: os.mknod(path, kind, device); ok = ok or os.path.lexists(path); os.unlink(path)\n"
         "        except OSError: pass\n"
         "answer(ok)",
     ),
@@ -318,10 +328,13 @@ ANSWERED = (
     ),
     Route(
         "trim a file system",
-        "fd = os.open('/srv/data', os.O_RDONLY)\ntry: fcntl.ioctl(fd, 0xC0185879, bytearray(24)); answer(True)\nexcept OSError as error: answer(error.errno not in (EPERM, 25))",
+        "fd, b = os.open('/srv/data', os.O_RDONLY), bytearray(struct.pack('QQQ', 0, 1 << 40, 0))\ntry: fcntl.ioctl(fd, 0xC0185879, b); answer(struct.unpack('QQQ', b)[1] != 1 << 40)\nexcept OSError as error: answer(error.errno not in (EPERM, 25))",
         "a tmpfs cannot be trimmed",
     ),
-    Route("make a whiteout by hand", "os.mknod('/srv/data/w', 0o20600, 0); answer(True)"),
+    Route(
+        "make a whiteout by hand",
+        "os.mknod('/srv/data/w', 0o20600, 0); answer(os.path.lexists('/srv/data/w'))",
+    ),
     Route(
         "have a rename make a whiteout",
         "write('/srv/data/r', 'x'); answer(call(316, -100, b'/srv/data/r', -100, b'/srv/data/r2', 4)[0] == 0)",
@@ -359,10 +372,9 @@ ANSWERED = (
         "the machine may have no clock that wakes it",
     ),
     Route(
-        "set the host's name",
-        "answer(libc.sethostname(socket.gethostname().encode(), len(socket.gethostname())) == 0)",
+        "lock memory without bound",
+        "libc.mlockall(3); answer(not any(l.split()[:2] == ['VmLck:', '0'] for l in open('/proc/self/status')))",
     ),
-    Route("lock memory without bound", "answer(libc.mlockall(3) == 0)"),
     Route(
         "raise a limit",
         "import resource\nh = resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]\nif h == -1: answer(False)\nelse: resource.setrlimit(resource.RLIMIT_MEMLOCK, (h, h + 4096)); answer(resource.getrlimit(resource.RLIMIT_MEMLOCK)[1] > h)",

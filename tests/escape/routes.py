@@ -171,7 +171,11 @@ ANSWERED = (
     Route("quotactl", "answer(call(179, 0x800001 << 8, b'/dev/vda', 0, 0)[1] not in (EPERM, ENOSYS))"),
     Route("io_uring", "answer(call(425, 1, bytes(120))[1] != ENOSYS)"),
     Route("set the clock", "answer(call(227, 0, struct.pack('qq', 0, -1))[1] == 22)"),
-    Route("adjust the clock", "answer(call(159, bytes(208))[0] >= 0)"),
+    Route(  # ADJ_TICK, to what it is
+        "adjust the clock",
+        "t = ctypes.create_string_buffer(208); libc.adjtimex(t); struct.pack_into('I', t, 0, 0x4000)\n"
+        "answer(libc.adjtimex(t) >= 0)",
+    ),
     Route("find a key of the user", "answer(call(250, 10, -4, b'user', sys.argv[1].encode(), 0)[0] > 0)"),
     Route("add a key", "answer(call(248, b'user', b'aptguard-probe', b'x', 1, -2)[0] > 0)"),
     Route(

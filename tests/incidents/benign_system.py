@@ -57,7 +57,7 @@ SYSUSERS = _toy(
 DEVICE = _toy(
     "tidy-device",
     postinst="chmod 666 /dev/null; mkdir -p /dev/tidy-device; echo x > /dev/tidy-device/state; "
-    "[ -e /dev/tidy-node ] || mknod /dev/tidy-node c 240 0 > /dev/null 2>&1 || true",
+    "[ -e /dev/null ] || mknod -m 666 /dev/null c 1 3; [ -p /dev/tidy-pipe ] || mknod /dev/tidy-pipe p",
     postrm=_on(
         "purge",
         "LOGFILE=/dev/null; echo removing > $LOGFILE; rm -rf /dev/tidy-device; mkdir -p /dev/tidy-past",
@@ -236,7 +236,7 @@ INCIDENTS = (
         made=("/usr/share/ge/README",),
     ),
     harmless(
-        "a package makes a directory and a node of its own in /dev",
+        "a package makes a directory and a FIFO of its own in /dev",
         install(DEVICE),
         present=(DEVICE,),
         made=("/dev/tidy-device/state",),

@@ -217,7 +217,7 @@ INCIDENTS = (
         "I12 ceph-zap",
         install(ZAP),
         present=(ZAP,),
-        verdict="allow",
+        verdict="unknown",
         effects=("device",),
         made=("/usr/share/ceph-zap/README",),
     ),

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,3 +65,59 @@ def test_a_process_that_is_killed_while_it_connects_ends_nothing_else(machine: M
     result = machine.rehearse_shell(f"{start}; sleep 0.3; kill -9 $pids; wait; : >/srv/data/after; exit 0")
     assert result.complete and result.unknowns == (), result.output
     assert b"/srv/data/after" in {change.path for change in result.changes}
+
+
+# A rehearsal by root without CAP_SYS_PTRACE: like any where kernel.yama.ptrace_scope is 3, it cannot read the
+# memory of a process that is not dumpable.
+_BLIND = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"]
+_PROGRAM = """
+import json, sys
+sys.path[:0] = json.loads(sys.argv[1])
+from aptguard.rehearsal.rehearse import rehearse
+from aptguard.rehearsal.model import RehearsalRequest
+from rehearsal.machine import ENVIRONMENT, LIMITS, shell
+request = RehearsalRequest((shell(sys.argv[2]),), ENVIRONMENT, limits=LIMITS)
+result = rehearse(request, mount_namespace=int(sys.argv[3]))
+print(json.dumps([result.complete, [(one.kind, one.detail) for one in result.effects], result.notes]))
+"""
+_CLOSED = """python3 -c '
+import ctypes, socket
+ctypes.CDLL(None).prctl(4, 0)
+for _ in range(2):
+    with socket.socket() as end:
+        end.connect_ex(("127.0.0.1", 9))
+'"""
+
+
+def rehearsed_blindly(machine: Machine, script: str) -> tuple[bool, list[list[str]], list[str]]:
+    done = subprocess.run(
+        [*_BLIND, sys.executable, "-c", _PROGRAM, json.dumps(sys.path), script, str(machine.namespace)],
+        pass_fds=(machine.namespace,),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    complete, effects, notes = json.loads(done.stdout)
+    return complete, effects, [note for note in notes if "could not be read" in note]
+
+
+def test_a_connection_to_an_address_that_cannot_be_read_is_told_and_why(machine: Machine) -> None:
+    complete, effects, notes = rehearsed_blindly(machine, _CLOSED)
+    assert complete
+    assert effects == [["socket", "would connect to an address that cannot be read"]]
+    assert len(notes) == 1 and "CAP_SYS_PTRACE" in notes[0]
+    complete, effects, notes = rehearsed_blindly(machine, _CLOSED.replace(".prctl(4, 0)", ".getpid()"))
+    assert (complete, effects, notes) == (True, [["network", "would connect to 127.0.0.1 port 9"]], [])
+
+
+def test_a_limit_that_cannot_be_read_is_no_refusal_that_hides_what_follows(machine: Machine) -> None:
+    script = "ctypes.CDLL(None).prctl(4, 0); import resource; resource.setrlimit(7, (1 << 21, 1 << 21))"
+    complete, _, notes = rehearsed_blindly(machine, f"python3 -c 'import ctypes; {script}'")
+    assert complete and len(notes) == 1
+
+
+def test_an_address_at_which_nothing_is_is_no_connection(machine: Machine) -> None:
+    call = "import ctypes, socket; s = socket.socket(); ctypes.CDLL(None).connect(s.fileno(), 8, 16)"
+    result = machine.rehearse_shell(f"python3 -c '{call}'")
+    assert result.complete and result.effects == (), result
+    assert not [note for note in result.notes if "could not be read" in note]

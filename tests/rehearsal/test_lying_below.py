@@ -84,5 +84,11 @@ def test_what_a_mount_hides_is_not_counted_but_what_it_shows_is(layers: list[Obs
 def test_beyond_the_bound_it_is_more_than_was_counted(layers: list[ObservedLayer]) -> None:
     mounts = frozenset({b"/", b"/a/mounted"})
     assert count_below(layers, mounts, b"/a", most=2) == LyingBelow(b"/a", 3, at_least=True)
-    assert count_below(layers, mounts, b"/a", seconds=-1).at_least
+    hurried = count_below(layers, mounts, b"/a", seconds=-1)
+    assert hurried is not None and hurried.at_least
     assert count_below(layers, mounts, b"/a/missing") == LyingBelow(b"/a/missing", 0, at_least=True)
+
+
+def test_a_directory_that_no_layer_shows_is_not_counted(layers: list[ObservedLayer]) -> None:
+    mounts = frozenset({b"/", b"/a/mounted"})
+    assert count_below(layers[1:], mounts, b"/") is None

@@ -4,18 +4,20 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
 from aptguard.policy.check_attempts import attempt_unknowns
-from aptguard.rehearsal.model import REFUSED, RehearsalResult, Unknown
+from aptguard.rehearsal.model import REFUSED, Effect, RehearsalResult, Unknown
 from rehearsal.machine import Machine
 from rehearsal.toys import deleted_by_script, rehearse_purge
 
 pytestmark = pytest.mark.needs_root
 
 _CALL = "python3 -c 'import ctypes, sys; c = ctypes.CDLL(None, use_errno=True); sys.exit({} != 0)'"
+_IN_SRV = _CALL.replace("sys.exit", 'import os; os.chroot("/srv"); os.chdir("/"); sys.exit')
 _AND = " && rm -rf /srv/data/cluster || true"
 
 # What runs the deletion all the same: nothing but the wrapper is done without.
@@ -24,6 +26,10 @@ SEEN = (
     "unshare -n rm -rf /srv/data/cluster || true",
     "unshare -i -u -C rm -rf /srv/data/cluster || true",
     "unshare -p -f rm -rf /srv/data/cluster || true",
+    "unshare -p -f --mount-proc rm -rf /srv/data/cluster || true",
+    "mount -t proc proc /proc" + _AND,
+    "mount -t devpts devpts /dev/pts" + _AND,
+    _CALL.format('c.mount(b"none", b"/proc", b"proc", 0, 0)') + _AND,
     "ionice -c 1 rm -rf /srv/data/cluster || true",
     "ionice -c 2 -n 0 rm -rf /srv/data/cluster || true",
     "chrt -f 10 rm -rf /srv/data/cluster || true",
@@ -39,6 +45,18 @@ SEEN = (
     "mount --make-rprivate /" + _AND,
     "mount -o remount,ro /srv/data; rm -rf /srv/data/cluster || true",
     _CALL.format('c.swapoff(b"/nowhere")') + _AND,
+    "hostname web1" + _AND,
+    'hostname web1; [ "$(hostname)" = web1 ]' + _AND,
+    "hostname -b web1; [ $(uname -n) = web1 ]" + _AND,
+    _CALL.format('c.setdomainname(b"web", 3)') + _AND,
+    _CALL.format("c.mlockall(3)") + _AND,
+    _CALL.format("c.vhangup()") + _AND,
+    _CALL.format("c.klogctl(5, 0, 0)") + _AND,
+    _CALL.format('(c.syscall(250, 1, b"session") < 0)') + _AND,
+    _CALL.format("c.syscall(256, 0, 1, 0, 0)") + _AND,
+    "fstrim /" + _AND,
+    # It cannot be made, but the script goes on as if it had been.
+    "[ -e /dev/loop-control ] || mknod /dev/loop-control c 10 237" + _AND,
 )
 # What cannot be let go on as it would.
 UNKNOWN = (
@@ -52,6 +70,17 @@ UNKNOWN = (
     "mount --bind /srv/data /opt && rm -rf /opt/cluster || true",
     "choom -n -500 rm -rf /srv/data/cluster || true",
     _CALL.format("c.setns(0, 0)") + _AND,
+    "mknod /srv/null c 1 3" + _AND,
+    "mknod -m 666 /srv/null c 1 3 || exit 0; rm -rf /srv/data/cluster",
+    _CALL.format('c.mknodat(-100, b"/srv/disk", 0o60600, 0x800)') + _AND,
+    "mkdir -p /srv/dev; " + _IN_SRV.format('c.mknod(b"/dev/loop-control", 0o20600, 0x1234)') + _AND,
+    _CALL.format("c.iopl(3)") + _AND,
+    _CALL.format("c.syscall(298, bytes(120), -1, 0, -1, 0) < 0") + _AND,
+    _CALL.format("c.syscall(321, 0, bytes(120), 120) < 0") + _AND,
+    _CALL.format('c.syscall(248, b"user", b"x", b"x", 1, -2) < 0') + _AND,
+    _CALL.format('c.quotactl(0x80000300, b"/dev/sda", 0, 0)') + _AND,
+    _CALL.format("c.adjtimex((ctypes.c_int * 60)(0x4000)) < 0") + _AND,
+    _CALL.format('c.ioctl(__import__("os").open("/srv", 0), ctypes.c_ulong(0xC0045877), 0)') + _AND,
     _CALL.format('c.pivot_root(b"/", b"/")') + _AND,
     _CALL.format("c.ptrace(0, 0, 0, 0)") + _AND,
     _CALL.format('c.syscall(430, b"tmpfs", 0) < 0') + _AND,
@@ -61,6 +90,18 @@ UNKNOWN = (
     # Not what the kernel's own file systems show, though where they are.
     "mkdir /dev/x; " + _CALL.format('c.mount(b"/srv/data", b"/dev/x", b"", 4096, 0)') + _AND,
     _CALL.format('c.mount(b"none", b"/dev", b"tmpfs", 0, 0)') + _AND,
+    # What shows something else than before, or what is not there before.
+    "mount -t proc proc /opt" + _AND,
+    "mount -t sysfs sysfs /sys" + _AND,
+    "mount -t debugfs none /dev/shm" + _AND,
+    _CALL.format('c.syscall(430, b"proc", 0) < 0') + _AND,
+    _CALL.format('c.umount2(b"/dev/shm", 2)') + _AND,
+    _CALL.format('c.umount2(b"/proc", 2)') + _AND,
+    "umount -l /sys" + _AND,
+    # In a chroot the place is another one.
+    "mkdir -p /srv/proc /srv/dev/pts; " + _IN_SRV.format('c.mount(b"proc", b"/proc", b"proc", 0, 0)') + _AND,
+    "mkdir -p /srv/proc; " + _IN_SRV.format('c.mount(b"none", b"proc", b"proc", 0, 0)') + _AND,
+    _IN_SRV.format('c.umount2(b"/data", 2)') + _AND,
     "unshare --user rm -rf /srv/data/cluster true || true",
 )
 # What fails on the machine as well, what only tries, and what ordinary programs do without.
@@ -73,6 +114,9 @@ NOTHING_LOST = (
     "systemd-run --version >/dev/null 2>&1 || true; nsenter --help >/dev/null; unshare --help >/dev/null",
     # Browsers look so whether they could have a sandbox.
     _CALL.format("c.syscall(56, 0x10000000 | 17, 0, 0, 0, 0) < 0") + " || true",
+    "mkfifo /srv/fifo; mknod /srv/pipe p; rm /srv/fifo /srv/pipe; mknod /dev/null c 1 3 || true",
+    "su nobody -s /bin/sh -c '! mknod /tmp/x c 1 3 && ! hostname web1'",
+    _CALL.format("(c.adjtimex((ctypes.c_int * 60)(0)) < 0)"),
     "ulimit -n 512; ulimit -c 0; prlimit --nofile=256:512 true; prlimit >/dev/null",
     "nice -n 10 true; ionice -c 3 true; chrt -b 0 true; taskset 1 true; setpriv --no-new-privs true",
     "su nobody -s /bin/sh -c true; runuser -u nobody -- true; chroot / true; flock /run/lock true",
@@ -116,6 +160,59 @@ def test_a_call_that_fails_anyway_or_only_tries_makes_nothing_unknown(
     result, unknown = rehearsed(machine, tmp_path, postrm)
     assert unknown == [], result.output
     assert [one for one in result.effects if one.kind == REFUSED] == []
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "mount -t cgroup2 none /opt/groups",
+        _CALL.format('c.mount(b"none", b"/opt/groups", b"cgroup2", 0, 0)'),
+    ],
+)
+def test_what_is_there_but_once_is_mounted_again_or_not_as_it_would_be_on_the_machine(
+    machine: Machine, tmp_path: Path, call: str
+) -> None:
+    mounted_on(machine, "cgroup2", "/opt/groups")
+    # By mount(2) it is refused, by the newer calls of another mount(8) it is not.
+    done = machine.run("sh", "-c", call)
+    deed = f"{call} {'||' if done.returncode else '&&'} rm -rf /srv/data/cluster; true"
+    result, unknown = rehearsed(machine, tmp_path, deed)
+    assert b"/srv/data/cluster/base" in deleted_by_script(result), result.output
+    assert [one for one in result.effects if one.kind == REFUSED] == [] == unknown
+
+
+@pytest.mark.parametrize(
+    "postrm",
+    [
+        "umount /srv/jail/proc" + _AND,
+        _CALL.format('c.umount2(b"/srv/jail/proc", 2)') + _AND,
+        _CALL.format('c.mount(b"", b"/srv/jail/proc", b"", 32, 0)') + _AND,
+        _IN_SRV.format('c.umount2(b"/jail/proc", 2)') + _AND,
+        _IN_SRV.format('c.mount(b"proc", b"/jail/proc", b"proc", 0, 0)') + _AND,
+    ],
+)
+def test_a_mount_of_the_kernels_kinds_that_is_an_empty_place_here_can_be_unmounted_on_the_machine(
+    machine: Machine, tmp_path: Path, postrm: str
+) -> None:
+    mounted_on(machine, "proc", "/srv/jail/proc")
+    result, unknown = rehearsed(machine, tmp_path, postrm)
+    assert unknown, result.output
+    assert all("would " in one.reason and "(by toy postrm" in one.reason for one in unknown)
+
+
+def mounted_on(machine: Machine, kind: str, place: str) -> None:
+    done = machine.run("sh", "-ec", f"mkdir -p {place}; mount -t {kind} none {place}")
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_name_of_the_host_is_set_in_the_rehearsal_alone_and_told(
+    machine: Machine, tmp_path: Path
+) -> None:
+    before = socket.gethostname()
+    result, unknown = rehearsed(machine, tmp_path, "hostname web1; hostname")
+    assert Effect("kernel", "would name the host web1", "toy postrm purge") in result.effects
+    assert b"web1\n" in result.output and unknown == []
+    assert socket.gethostname() == before != "web1"
 
 
 def test_a_set_user_id_program_does_what_it_does_on_the_machine(machine: Machine, tmp_path: Path) -> None:

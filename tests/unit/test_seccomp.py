@@ -222,14 +222,18 @@ def test_what_is_handed_on_has_an_answer_and_is_no_more_allowed_without_a_listen
 ) -> None:
     """With arguments that ask for everything; connections and limits are the kernel's own business."""
     known = numbers(machine, architecture)
+    names = {"sethostname", "setdomainname"}
+    asks = {"ioctl": (3, 0xC0045877), "mknod": (1, 0o20666, 0x103), "mknodat": (0, 1, 0o60600, 0x800)}
     assert {"mount", "setns", "connect", "clone", "unshare", "ptrace"} <= set(known)
     for name, number in known.items():
-        arguments = (0x12020000, 1, 1, 0, 0, 0)
+        arguments = asks.get(name, (0x12020000, 1, 1, 0, 0, 0))
         with_listener = decision(machine, architecture, number, *arguments, listened=True)
         without = decision(machine, architecture, number, *arguments)
         assert with_listener == TOLD, name
-        if name in {"connect", "setrlimit", "prlimit64"}:
-            assert without == ALLOW
+        if name in {"connect", "setrlimit", "prlimit64", "adjtimex", "clock_adjtime", "clock_adjtime64"}:
+            assert without == ALLOW  # the kernel refuses what needs a capability
+        elif name in names:
+            assert without == PRETENDED
         else:
             assert name in ANSWERS
             assert without == (ENOSYS if name in {"fsopen", "open_tree"} else EPERM), name
@@ -278,3 +282,40 @@ def test_a_better_place_is_only_said_to_be_given_and_a_worse_one_is_really(
     for kind, expected in ((1, PRETENDED), (2, ALLOW), (3, ALLOW)):
         assert decision(machine, architecture, disks, 1, 0, kind << 13 | 4) == expected
     assert decision(machine, architecture, attributes, 0, 0x1000) == PRETENDED
+
+
+@pytest.mark.parametrize(
+    ("machine", "architecture", "calls"),
+    [
+        ("x86_64", X86_64, (250, 103, (149, 325, 151, 153, 256))),
+        ("x86_64", I386, (288, 103, (150, 376, 152, 111, 294))),
+        ("aarch64", AARCH64, (219, 116, (228, 284, 230, 58, 238))),
+    ],
+)
+def test_what_no_file_shows_is_only_said_to_be_done(
+    machine: str, architecture: int, calls: tuple[int, int, tuple[int, ...]]
+) -> None:
+    keys, log, others = calls
+    for operation, expected in ((1, PRETENDED), (0, EPERM), (3, EPERM), (10, EPERM)):
+        assert decision(machine, architecture, keys, operation) == expected
+    for action, expected in ((3, EPERM), (4, EPERM), (10, EPERM), (5, PRETENDED), (8, PRETENDED)):
+        assert decision(machine, architecture, log, action) == expected
+    for number in others:
+        assert decision(machine, architecture, number, 1, 1) == PRETENDED
+
+
+@pytest.mark.parametrize(("machine", "architecture"), MACHINES)
+def test_only_nodes_of_devices_are_handed_on(machine: str, architecture: int) -> None:
+    known = numbers(machine, architecture)
+    for name, before in (("mknod", (1,)), ("mknodat", (0, 1))):
+        for mode, expected in (
+            (0o20600, TOLD),
+            (0o60600, TOLD),
+            (0o100644, ALLOW),
+            (0o10644, ALLOW),
+            (0, ALLOW),
+        ):
+            if name in known:
+                assert decision(machine, architecture, known[name], *before, mode, listened=True) == expected
+    assert decision(machine, architecture, known["ioctl"], 3, 0x5401, listened=True) == ALLOW
+    assert decision(machine, architecture, known["ioctl"], 3, 0xC0185879) == PRETENDED  # fstrim(8)

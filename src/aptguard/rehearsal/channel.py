@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 from typing import Any
 
@@ -38,6 +39,9 @@ def tell(end: socket.socket, kind: str) -> None:
 def receive(end: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
     """Return the next message and its descriptors (owned by the caller), None when the other end is gone."""
     data, descriptors, _, _ = socket.recv_fds(end, _LARGEST, _MOST_DESCRIPTORS)
+    # They come without FD_CLOEXEC; what the supervisor starts on the machine must not hold the rehearsal.
+    for fd in descriptors:
+        os.set_inheritable(fd, False)
     if not data:
         return None
     message = json.loads(data)

@@ -112,6 +112,8 @@ def _first_byte() -> int | None:
     """Wait for the first byte; return the descriptor of the mount namespace that came with it, if any."""
     with socket.socket(fileno=os.dup(0)) as control:
         _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+    for fd in descriptors:
+        os.set_inheritable(fd, False)
     return descriptors[0] if descriptors else None
 
 

@@ -70,12 +70,16 @@ def count_below(
     top: bytes,
     most: int = _MOST,
     seconds: float = _SECONDS,
-) -> LyingBelow:
-    """Return how many paths lie below the absolute ``top``, about ``most`` and for ``seconds`` at most."""
+) -> LyingBelow | None:
+    """Return how many paths lie below the absolute ``top``, about ``most`` and for ``seconds`` at most.
+
+    None where no layer shows ``top``: a root that is read-only has none.
+    """
     deadline = monotonic() + seconds
-    deepest = max(
-        (one for one in layers if is_below(top, one.mount_point)), key=lambda one: len(one.mount_point)
-    )
+    above = (one for one in layers if is_below(top, one.mount_point))
+    deepest = max(above, key=lambda one: len(one.mount_point), default=None)
+    if deepest is None:
+        return None
     left = [(deepest, top)]
     left += [
         (one, one.mount_point) for one in layers if one.mount_point != top and is_below(one.mount_point, top)

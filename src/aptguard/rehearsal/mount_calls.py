@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from aptguard.rehearsal.mount_plan import KERNEL_KINDS, KERNEL_PLACES
-from aptguard.rehearsal.mountinfo import is_below
+from aptguard.rehearsal.mount_plan import DONE_WITHOUT, ONE_FOR_ALL, SHOWS_NOTHING_NEW
 from aptguard.rehearsal.storage_call import ACTS, ASKS, UNCLEAR, Call, Meaning, Reading
 
 _WITH_A_VALUE: Final = frozenset(
@@ -39,10 +38,16 @@ def _mount(call: Call) -> Reading:
     if not words and not targets and not call.may_have(b"-a", b"--all") and not call.has(*labels):
         return ASKS  # it lists, as it does with -l
     paths = [call.path(word) for word in words if word]
-    at_home = any(is_below(path, place) for path in paths[-1:] for place in KERNEL_PLACES)
-    if len(words) == len(paths) == 2 and kinds and KERNEL_KINDS.issuperset(kinds) and at_home:
+    if len(words) == len(paths) == 2 and len(kinds) == 1 and _is_answered(call, kinds[0], paths[1]):
         return ACTS
     return Reading(Meaning.UNCLEAR, tuple(paths[-1:]))
+
+
+def _is_answered(call: Call, kind: bytes, path: bytes) -> bool:
+    """Whether mount(2) itself is answered here as the machine would, or is done without (refused_mounts)."""
+    if (kind, path) == (b"binfmt_misc", DONE_WITHOUT):
+        return True
+    return kind in SHOWS_NOTHING_NEW | ONE_FOR_ALL and call.places.has_file_system(kind, path)
 
 
 def _only_alters(word: bytes) -> bool:

@@ -70,13 +70,20 @@ class MountPlan:
 # it is elsewhere: memory that programs share in /dev/shm, for one.
 KERNEL_TREES = frozenset((b"/proc", b"/sys"))  # a change there has one name, wherever else they are mounted
 _REPLACED_TREES = (*sorted(KERNEL_TREES), b"/dev")
-# Where file systems of the kernel's own are mounted, and network namespaces by name: no file comes or goes.
-KERNEL_PLACES = (b"/proc", b"/sys", b"/dev", b"/run/netns", b"/run/rpc_pipefs", b"/var/lib/nfs/rpc_pipefs")
 # File systems without files of anybody's, or with some that only show the kernel's (lxcfs(1)).
 KERNEL_KINDS = frozenset(
     b"proc sysfs cgroup cgroup2 devpts securityfs debugfs tracefs bpf pstore configfs fusectl "
     b"binfmt_misc rpc_pipefs nsfs selinuxfs nfsd mqueue hugetlbfs fuse.lxcfs".split()
 )
+# The kernel makes a new one for each mount, which shows the same, or terminals of its own; where namespaces
+# were only said to be new, too.
+SHOWS_NOTHING_NEW = frozenset((b"proc", b"devpts"))
+# There is one of them for all namespaces, and mount(2) does not mount it twice at one place (EBUSY), but
+# move_mount(2) does, by which libmount goes since 2.39. sysfs and mqueue are others in other namespaces of
+# the network and of IPC.
+ONE_FOR_ALL = frozenset(b"cgroup2 configfs debugfs fusectl pstore securityfs selinuxfs tracefs".split())
+# update-binfmts(8) mounts and unmounts it, and does without; there are no files in it but the kernel's.
+DONE_WITHOUT = b"/proc/sys/fs/binfmt_misc"
 # Those of them in which somebody may keep something, and what; see kernel_holdings.
 MAY_HOLD: Mapping[bytes, str] = MappingProxyType(
     {

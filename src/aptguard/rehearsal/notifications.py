@@ -19,9 +19,11 @@ import struct
 from collections.abc import Callable
 
 from aptguard.rehearsal import linux
+from aptguard.rehearsal.caller import Answer, Caller
 from aptguard.rehearsal.connections import connection_effect
+from aptguard.rehearsal.host_names import HostNames
 from aptguard.rehearsal.model import REFUSED, Effect
-from aptguard.rehearsal.refused_calls import ANSWERS, Answer, Caller
+from aptguard.rehearsal.refused_calls import ANSWERS
 from aptguard.rehearsal.seccomp import filter_program, reported_calls
 
 # linux/seccomp.h
@@ -34,8 +36,10 @@ _SECCOMP = {"x86_64": 317, "aarch64": 277}  # asm/unistd.h
 _LONGEST_ADDRESS = 128
 _MOST_EFFECTS = 200
 _MOST_READ = 2000  # connections, and refused calls, that are looked at; later ones are answered without
-_LIMITS = frozenset({"setrlimit", "prlimit64"})
-_GOING_ON = _LIMITS | {"connect"}
+# What the kernel may decide upon: it does nothing here that is more than a script may.
+_OFTEN = frozenset({"setrlimit", "prlimit64", "adjtimex", "clock_adjtime", "clock_adjtime64"})
+_GOING_ON = _OFTEN | {"connect"}
+_NAMES = frozenset({"sethostname", "setdomainname"})
 
 
 def load_filter_with_listener(machine: str, ipv6: bool) -> tuple[int | None, str | None]:
@@ -73,15 +77,25 @@ class Notifications:
         self._connections_left = self._others_left = _MOST_READ
         self._effects: dict[Effect, None] = {}
         self._tentative: dict[int, Effect] = {}
+        self._met_closed = False
+        self._host_names = HostNames(-1)
 
     @property
     def effects(self) -> tuple[Effect, ...]:
         """Return what was tried, each once, in order."""
         return tuple(dict.fromkeys((*self._effects, *self._tentative.values())))
 
-    def listen(self, listener: int) -> None:
-        """Take the descriptor that the init process got."""
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return a sentence where the memory of a script's process was closed to us."""
+        if not self._met_closed:
+            return ()
+        return (f"what calls of scripts named, addresses and paths, could not be read: {_why_closed()}",)
+
+    def listen(self, listener: int, init: int) -> None:
+        """Take the descriptor that the init process got, whose number is ``init``."""
         self._listener = listener
+        self._host_names = HostNames(init)
 
     def filenos(self) -> tuple[int, ...]:
         """Return the descriptors to poll for input."""
@@ -104,7 +118,9 @@ class Notifications:
             name = self._names.get((architecture, number), "")
             answer = Answer(errno.EPERM)
             try:
-                answer = self._answer(name, Caller(pid, architecture), tuple(arguments))
+                caller = Caller(pid, architecture)
+                answer = self._answer(name, caller, tuple(arguments))
+                self._met_closed |= caller.is_closed
             finally:
                 going_on = answer.go_on and name in _GOING_ON
                 error = 0 if going_on else -answer.error
@@ -124,31 +140,42 @@ class Notifications:
                 self._connections_left -= 1
                 self._connection(caller, arguments)
             return Answer(0, go_on=True)
-        if name in _LIMITS:
-            return ANSWERS[name](caller, arguments)
-        self._others_left -= 1
-        if name not in ANSWERS or self._others_left < 0:
+        self._others_left -= name not in _OFTEN
+        if name not in ANSWERS.keys() | _NAMES or (self._others_left < 0 and name not in _OFTEN):
             self._refused(caller.pid, "would make more calls that are refused here than are looked at")
             return Answer(errno.EPERM)
         if name == "mount":
-            self._tentative.pop(caller.pid, None)
-        answer = ANSWERS[name](caller, arguments)
+            caller.mounts_anew = self._tentative.pop(caller.pid, None) is not None
+        if name in _NAMES:
+            answer = self._host_names.answer(name, caller, arguments)
+        else:
+            answer = ANSWERS[name](caller, arguments)
         if answer.tells is not None and answer.tentative:
             self._tentative[caller.pid] = Effect(REFUSED, answer.tells, self.script_of(caller.pid))
         elif answer.tells is not None:
-            self._refused(caller.pid, answer.tells)
+            self._refused(caller.pid, answer.tells, answer.kind)
         return answer
 
-    def _refused(self, pid: int, detail: str) -> None:
+    def _refused(self, pid: int, detail: str, kind: str = REFUSED) -> None:
         cause = self.script_of(pid)
         if len(self._effects) >= 2 * _MOST_EFFECTS:
-            detail, cause = "would make more calls than are told", None
-        self._effects[Effect(REFUSED, detail, cause)] = None
+            kind, detail, cause = REFUSED, "would make more calls than are told", None
+        self._effects[Effect(kind, detail, cause)] = None
 
     def _connection(self, caller: Caller, arguments: tuple[int, ...]) -> None:
         if len(self._effects) >= _MOST_EFFECTS:
             return
         address = caller.memory(arguments[1], min(arguments[2] & 0xFFFFFFFF, _LONGEST_ADDRESS))
         effect = connection_effect(address)
+        if caller.is_closed:
+            effect = ("socket", "would connect to an address that cannot be read")
         if effect is not None:
             self._effects[Effect(*effect, self.script_of(caller.pid))] = None
+
+
+def _why_closed() -> str:
+    """Return why root may not look into a process (Documentation/admin-guide/LSM/Yama.rst)."""
+    with contextlib.suppress(OSError), open("/proc/sys/kernel/yama/ptrace_scope", "rb") as file:
+        if file.read().strip() == b"3":
+            return "kernel.yama.ptrace_scope is 3"
+    return "this process may not trace others (CAP_SYS_PTRACE, or a security module)"

@@ -9,8 +9,9 @@ A call that fails here and not on the machine can hide what a script does there:
 true``. So a refusal is one of three. What changes nothing that could be seen later is answered as done, and
 the script goes on as on the machine. What other calls would meet (namespaces, mounts, tracers) is handed to
 the supervisor, which refuses it and tells of it (refused_calls.py). What ordinary programs try and do without
-(keys, counters, memory of others) is refused without a word. Sources: seccomp(2), seccomp_unotify(2),
-linux/filter.h, linux/seccomp.h, linux/audit.h.
+(keys, memory of others) is refused without a word. That holds, too, for what is refused for want of one of
+root's capabilities (confinement.py). Sources: seccomp(2), seccomp_unotify(2), linux/filter.h,
+linux/seccomp.h, linux/audit.h.
 """
 
 from __future__ import annotations
@@ -23,8 +24,6 @@ Numbers = tuple[int | None, int | None, int | None]
 # Numbers on x86_64, i386 and aarch64, from the kernel's asm/unistd.h; None: not there.
 _REFUSED: dict[str, Numbers] = {
     # The kernel's keyrings belong to no namespace.
-    "add_key": (248, 286, 217),
-    "keyctl": (250, 288, 219),
     "request_key": (249, 287, 218),
     # Memory and descriptors of other processes.
     "kcmp": (312, 349, 272),
@@ -33,26 +32,13 @@ _REFUSED: dict[str, Numbers] = {
     "process_vm_readv": (310, 347, 270),
     "process_vm_writev": (311, 348, 271),
     # The kernel of the whole machine.
-    "bpf": (321, 357, 280),
-    "ioperm": (173, 101, None),
-    "iopl": (172, 110, None),
     "lookup_dcookie": (212, 253, 18),
-    "perf_event_open": (298, 336, 241),
-    "quotactl": (179, 131, 60),
-    "quotactl_fd": (443, 443, 443),
-    "syslog": (103, 103, 116),
     "userfaultfd": (323, 374, 282),
-    "vhangup": (153, 111, 58),
     # Files by handle: they would lie behind the overlay.
     "fanotify_init": (300, 338, 262),
     "fanotify_mark": (301, 339, 263),
     "open_by_handle_at": (304, 342, 265),
-    # They also read the clock of the machine, so that success would have to show it.
-    "adjtimex": (159, 124, 171),
-    "clock_adjtime": (305, 343, 266),
-    "clock_adjtime64": (None, 405, None),
     # Placement of other processes' memory.
-    "migrate_pages": (256, 294, 238),
     "move_pages": (279, 317, 239),
 }
 # Refused, and told by the supervisor.
@@ -64,6 +50,13 @@ _TOLD: dict[str, Numbers] = {
     "umount2": (166, 52, 39),
     "ptrace": (101, 26, 117),
     # The kernel of the whole machine.
+    "add_key": (248, 286, 217),
+    "bpf": (321, 357, 280),
+    "ioperm": (173, 101, None),
+    "iopl": (172, 110, None),
+    "perf_event_open": (298, 336, 241),
+    "quotactl": (179, 131, 60),
+    "quotactl_fd": (443, 443, 443),
     "delete_module": (176, 129, 106),
     "finit_module": (313, 350, 273),
     "init_module": (175, 128, 105),
@@ -80,9 +73,23 @@ _PRETENDED: dict[str, Numbers] = {
     "clock_settime64": (None, 404, None),
     "settimeofday": (164, 79, 170),
     "stime": (None, 25, None),
+    "migrate_pages": (256, 294, 238),
+    "mlock": (149, 150, 228),
+    "mlock2": (325, 376, 284),
+    "mlockall": (151, 152, 230),
+    "vhangup": (153, 111, 58),
     # Which class and priority are in memory where no filter can look.
     "sched_setattr": (314, 351, 274),
     "sched_setparam": (142, 154, 118),
+}
+# Done by the supervisor in the namespace of the rehearsal; without one only said to be.
+_NAMES: dict[str, Numbers] = {"sethostname": (170, 74, 161), "setdomainname": (171, 121, 162)}
+# The kernel does what needs no capability, and refuses the rest; then it is told.
+_SEEN: dict[str, Numbers] = {
+    "connect": (42, 362, 203),
+    "adjtimex": (159, 124, 171),
+    "clock_adjtime": (305, 343, 266),
+    "clock_adjtime64": (None, 405, None),
 }
 # Refused as "not implemented", for which callers have another way. clone3 hides its flags behind a pointer
 # that a filter cannot read; the C library then calls clone. libmount then calls mount.
@@ -102,13 +109,16 @@ _NOT_IMPLEMENTED: dict[str, Numbers] = {
 _TOLD_AS_NOT_IMPLEMENTED: dict[str, Numbers] = {"fsopen": (430, 430, 430), "open_tree": (428, 428, 428)}
 _MOUNT = (165, 21, 40)
 _UNSHARE = (272, 310, 97)
-_CONNECT = (42, 362, 203)
 _CLONE = (56, 120, 220)
 _SOCKET = (41, 359, 198)
 _SOCKETPAIR = (53, 360, 199)
 _SETSOCKOPT = (54, 366, 208)
 _SOCKETCALL = (None, 102, None)
 _IOCTL = (16, 54, 29)
+_KEYCTL = (250, 288, 219)
+_MKNOD = (133, 14, None)
+_MKNODAT = (259, 297, 33)
+_SYSLOG = (103, 103, 116)
 _SETRLIMIT = (160, 75, 164)
 _PRLIMIT64 = (302, 340, 261)
 _SETPRIORITY = (141, 97, 140)
@@ -155,6 +165,10 @@ _UNIX = 1
 # setsockopt(2) of a TCP socket, linux/tcp.h: TCP_MD5SIG, TCP_MD5SIG_EXT, TCP_AO_ADD_KEY load a hash function.
 _TCP, _KEYS_OF_CONNECTIONS = 6, (14, 32, 38)
 _RLIMIT_CORE = 4
+_FREEZE, _THAW, _TRIM = 0xC0045877, 0xC0045878, 0xC0185879  # linux/fs.h
+_KIND_OF_FILE, _DEVICES = 0xF000, (0x2000, 0x6000)  # linux/stat.h: S_IFMT; S_IFCHR, S_IFBLK
+_JOIN_SESSION = 1  # linux/keyctl.h: KEYCTL_JOIN_SESSION_KEYRING
+_OF_THE_LOG = (5, 6, 7, 8)  # syslog(2): clear it, and what of it the console shows
 _X32 = 0x40000000
 
 _NO_ERROR, _EPERM, _ENOSYS, _ENOPROTOOPT, _EPROTONOSUPPORT = 0, 1, 38, 92, 93
@@ -193,8 +207,9 @@ def filter_program(machine: str, ipv6: bool = True, listened: bool = False) -> b
 
 def reported_calls(machine: str) -> dict[tuple[int, int], str]:
     """Return the names of the calls that a listened filter hands on, by audit architecture and number."""
-    tables = {**_TOLD, **_TOLD_AS_NOT_IMPLEMENTED, "mount": _MOUNT, "unshare": _UNSHARE, "clone": _CLONE}
-    tables |= {"connect": _CONNECT, "setrlimit": _SETRLIMIT, "prlimit64": _PRLIMIT64}
+    tables = {**_TOLD, **_TOLD_AS_NOT_IMPLEMENTED, **_NAMES, **_SEEN, "mount": _MOUNT, "unshare": _UNSHARE}
+    tables |= {"clone": _CLONE, "setrlimit": _SETRLIMIT, "prlimit64": _PRLIMIT64, "mknod": _MKNOD}
+    tables |= {"mknodat": _MKNODAT, "ioctl": _IOCTL}
     return {
         (_AUDIT_ARCH[architecture], number): name
         for architecture in _COLUMNS.get(machine, ())
@@ -221,7 +236,8 @@ def _section(architecture: str, ipv6: bool, listened: bool) -> list[Instruction]
         (_PRETENDED, _refuse(_NO_ERROR)),
         (_NOT_IMPLEMENTED, _refuse(_ENOSYS)),
         (_TOLD_AS_NOT_IMPLEMENTED, told(_ENOSYS)),
-        ({"connect": _CONNECT}, seen),
+        (_NAMES, told(_NO_ERROR)),
+        (_SEEN, seen),
     ):
         for numbers in table.values():
             section += _when_call(numbers[column], [answer], loads=False)
@@ -233,10 +249,22 @@ def _section(architecture: str, ipv6: bool, listened: bool) -> list[Instruction]
     requests = [_argument(1)]
     for request in _REQUESTS:
         requests += _when(_EQUAL, request, [_refuse(_EPERM)])
+    for request in (_FREEZE, _THAW):
+        requests += _when(_EQUAL, request, [told(_EPERM)])
+    requests += _when(_EQUAL, _TRIM, [_refuse(_NO_ERROR)])
     section += _when_call(_IOCTL[column], requests)
     section += _when_call(_SOCKET[column], _socket(ipv6))
     section += _when_call(_SOCKETPAIR[column], [_argument(0), *_only((_UNIX,), _EOPNOTSUPP)])
     section += _when_call(_SETSOCKOPT[column], [_argument(1), *_when(_EQUAL, _TCP, _option_of_tcp())])
+    section += _when_call(_MKNOD[column], _node(1, told(_EPERM)))
+    section += _when_call(_MKNODAT[column], _node(2, told(_EPERM)))
+    # A session of its own is what `keyctl session` runs a command in.
+    session = _when(_EQUAL, _JOIN_SESSION, [_refuse(_NO_ERROR)])
+    section += _when_call(_KEYCTL[column], [_argument(0), *session, _refuse(_EPERM)])
+    log = [_argument(0)]
+    for action in _OF_THE_LOG:
+        log += _when(_EQUAL, action, [_refuse(_NO_ERROR)])
+    section += _when_call(_SYSLOG[column], [*log, _refuse(_EPERM)])
     # The limit of core dumps stays what it is; scripts that set it are told that it was done.
     keep = _when(_EQUAL, _RLIMIT_CORE, [_refuse(_NO_ERROR)])
     section += _when_call(_SETRLIMIT[column], [_argument(0), *keep, seen])
@@ -266,6 +294,13 @@ def _unshare(told: Instruction) -> list[Instruction]:
     """
     users = _when(_ANY_BIT, _NEW_USERS, [told])
     return [_argument(0), *users, *_when(_ANY_BIT, _NEW_NAMESPACES | _NEW_TIME, [_refuse(_NO_ERROR)])]
+
+
+def _node(mode: int, told: Instruction) -> list[Instruction]:
+    part = [_argument(mode), (_AND, 0, 0, _KIND_OF_FILE)]
+    for kind in _DEVICES:
+        part += _when(_EQUAL, kind, [told])
+    return part
 
 
 def _priorities() -> dict[Numbers, list[Instruction]]:

@@ -46,6 +46,10 @@ class Places:
         """Whether something may be mounted there, or from there, on the machine."""
         return True
 
+    def has_file_system(self, _kind: bytes, _path: bytes) -> bool:
+        """Whether such a file system is certainly mounted there on the machine."""
+        return False
+
     def may_have_swap(self) -> bool:
         """Whether the machine may have swap that is in use."""
         return True

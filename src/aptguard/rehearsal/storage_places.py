@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from aptguard.rehearsal import linux
 from aptguard.rehearsal.lower_entries import LowerLayer
-from aptguard.rehearsal.mount_plan import is_made_anew
+from aptguard.rehearsal.mount_plan import DONE_WITHOUT
 from aptguard.rehearsal.mountinfo import Mount, read_mountinfo
 from aptguard.rehearsal.storage_call import Places
 
@@ -82,13 +82,10 @@ class StoragePlaces(Places):
     def may_be_mounted(self, path: bytes) -> bool:
         """Whether umount(8) would find something to unmount by that path: mount point, device or image.
 
-        What shows the kernel's own things (/proc, /sys and their like) counts for nothing.
+        Where update-binfmts(8) unmounts, and does without, counts for nothing.
         """
         try:
-            if self._mounts is None:
-                with open("/proc/self/mountinfo", "rb") as file:
-                    self._mounts = read_mountinfo(file.read())
-            mounts = [mount for mount in self._mounts if not is_made_anew(mount)]
+            mounts = [mount for mount in self._mounted() if mount.point != DONE_WITHOUT]
             names = {path, self.real(path)}
             if any(mount.point in names or mount.source in names for mount in mounts):
                 return True
@@ -97,6 +94,20 @@ class StoragePlaces(Places):
             return not names.isdisjoint(_image_files())
         except (OSError, ValueError):
             return True
+
+    def has_file_system(self, kind: bytes, path: bytes) -> bool:
+        """Whether the uppermost mount at that very path is of that kind."""
+        try:
+            there = [mount.kind for mount in self._mounted() if mount.point == path]
+        except (OSError, ValueError):
+            return False
+        return there[-1:] == [kind]
+
+    def _mounted(self) -> tuple[Mount, ...]:
+        if self._mounts is None:
+            with open("/proc/self/mountinfo", "rb") as file:
+                self._mounts = read_mountinfo(file.read())
+        return self._mounts
 
     def may_have_swap(self) -> bool:
         """Whether the machine has swap in use (proc_swaps(5): a line for each, below a heading)."""

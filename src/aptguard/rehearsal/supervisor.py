@@ -231,7 +231,7 @@ class Supervisor:
             case "ready":
                 self._notes += message["notes"]
                 for listener in descriptors:
-                    self._notifications.listen(listener)
+                    self._notifications.listen(listener, self._init)
                 self._renewed.attach(self._scene.merged, message["ours"], self._records.watch_further)
                 self._observer.renew(self._renewed)
                 self._observer.attach(self._scene.workspace, self._scene.merged, tuple(self._scene.layers))
@@ -360,7 +360,7 @@ class Supervisor:
             collected=collected,
             unknowns=tuple(self._unknowns),
             effects=(*effects, *settings, *self._notifications.effects, *self._attempts),
-            notes=(*self._notes, *self._observer.notes),
+            notes=(*self._notes, *self._notifications.notes, *self._observer.notes),
             output=bytes(self._output[-self._request.limits.output_bytes :]),
             timing=self._timing,
             scripts=self._scripts(),

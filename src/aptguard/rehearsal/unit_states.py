@@ -25,13 +25,16 @@ _MOST_BYTES: Final = 3 << 20
 _PROPERTIES: Final = (
     "Id,Names,Description,LoadState,ActiveState,SubState,FragmentPath,SourcePath,Type,MainPID,Result"
 )
-# What systemctl says of a unit that does not exist differs by its version: so it is asked.
+# What systemctl says of a unit that does not exist differs by its version: so it is asked. Everything ends
+# with this process, also by SIGKILL: timeout(1) would make a process group of its own, and no child inherits
+# the signal for the death of a parent (PR_SET_PDEATHSIG). Hence also no shell between the two (exec).
 _COMMAND: Final = f"""
-state=$(timeout 5 systemctl is-system-running 2>/dev/null)
+ask='setpriv --pdeathsig KILL timeout --foreground 5 setpriv --pdeathsig KILL systemctl'
+state=$(exec $ask is-system-running 2>/dev/null)
 printf 'system %s %s\\n' "$state" $?
-timeout 5 systemctl --quiet is-active no-unit-of-this-name-is-there.service
+$ask --quiet is-active no-unit-of-this-name-is-there.service
 printf 'missing %s\\n\\n' $?
-timeout 5 systemctl show --no-pager --all --property={_PROPERTIES} '*'
+$ask show --no-pager --all --property={_PROPERTIES} '*'
 printf '\\nshown %s\\n' $?
 """
 _ENVIRONMENT: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "SYSTEMD_COLORS": "0"}
@@ -83,19 +86,30 @@ class UnitStates:
             try:
                 self._fetch()
             except OSError:  # no answer: the stand-in says so
+                self._close_output()
                 self._fetched = True
                 self._answer()
 
     def close(self) -> None:
         """End the command if it still runs, and give the descriptors back."""
-        if self._pid > 0:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._pid, signal.SIGKILL)
-            linux.reaped_within(self._pid, 1.0)
-        for fd in (self._questions, self._answers, self._file, self._output):
+        self._end_command()
+        self._close_output()
+        for fd in (self._questions, self._answers, self._file):
             if fd >= 0:
                 os.close(fd)
-        self._questions = self._answers = self._file = self._output = self._pid = -1
+        self._questions = self._answers = self._file = -1
+
+    def _end_command(self) -> None:
+        pid, self._pid = self._pid, -1
+        if pid > 0:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+            linux.reaped_within(pid, 1.0)
+
+    def _close_output(self) -> None:
+        if self._output >= 0:
+            os.close(self._output)
+        self._output = -1
 
     def _fetch(self) -> None:
         # Whatever this process starts now would be in the rehearsal's pid namespace, where scripts could see
@@ -109,8 +123,8 @@ class UnitStates:
         os.set_blocking(self._output, False)
         try:
             self._pid = os.posix_spawn(
-                "/bin/sh",
-                ["sh", "-c", _COMMAND],
+                "/usr/bin/setpriv",
+                ["setpriv", "--pdeathsig", "KILL", "sh", "-c", _COMMAND],
                 _ENVIRONMENT,
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
@@ -130,12 +144,8 @@ class UnitStates:
         if block and len(self._text) <= _MOST_BYTES:
             self._text += block
             return
-        os.close(self._output)
-        self._output = -1
-        pid, self._pid = self._pid, -1
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)
-        linux.reaped_within(pid, 1.0)
+        self._close_output()
+        self._end_command()
         self._fetched = True
         if not block:
             with contextlib.suppress(OSError):  # scripts may have filled the place: then there is no answer
