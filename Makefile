@@ -122,7 +122,7 @@ $(FUZZ_TOOLS)/made: Makefile
 # An hour: on both Debians what `make test` does on one of them, and all cases of the front ends and of aptguard's life.
 test-lifecycle: test-packages
 	APTGUARD_WHOLE=1 $(PYTHON) -m pytest -p no:cacheprovider $(PYTEST_ARGUMENTS) -m on_either_debian \
-	    tests/system/whole_life_cycle.py tests/system tests/corpus </dev/null
+	    tests/system/whole_life_cycle.py tests/system tests/corpus tests/rehearsal </dev/null
 
 # Minutes long, with some packages from Debian's archive.
 piuparts autopkgtest: test-packages

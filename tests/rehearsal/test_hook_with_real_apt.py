@@ -14,7 +14,7 @@ from rehearsal.hooked import APT_CONFIGURATION, DPKG_CONFIGURATION, ENVIRONMENT,
 from rehearsal.machine import running_machine
 from testbed.trees import base_tree
 
-pytestmark = pytest.mark.needs_root
+pytestmark = [pytest.mark.needs_root, pytest.mark.on_either_debian]
 MANY = tuple(f"toy-many{n}" for n in range(8))
 
 

@@ -13,7 +13,7 @@ from packages.builder import build_deb
 from testbed.guest import Guest
 from testbed.server import install_aptguard
 
-pytestmark = pytest.mark.needs_guest
+pytestmark = [pytest.mark.needs_guest, pytest.mark.on_either_debian]
 
 SOCKET = "/run/aptguard/io.github.aptguard"
 # Places that a service's hardening usually hides, empties or makes read-only.
