@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import HealthCheck, Phase, example, given, note, settings
 from operations import Operation, build_start, operations, perform, unlock
 from oracle import differences
 from overlays import OPTION_SETS, Overlay, in_private_mounts, overlay
@@ -75,6 +75,8 @@ def test_reading_the_upper_equals_a_naive_comparison_of_merged_and_lower(options
                 phases=(Phase.explicit, Phase.generate, Phase.shrink),
                 suppress_health_check=list(HealthCheck),
             )
+            # Random sequences seldom hit it: XFS shows an ACL twice.
+            @example(before=[("default ACL", 1, 1, 0)], during=[("replace directory", 0, 0, 0)])
             @given(before=operations(8), during=operations(16))
             def agrees(before: list[Operation], during: list[Operation]) -> None:
                 def build(root: bytes) -> None:

@@ -53,6 +53,8 @@ def test_each_part_of_the_metadata_has_its_kind_and_times_have_none(
         ("security.selinux", {Kind.XATTRS}),
         ("security.ima", set()),
         ("security.evm", set()),
+        ("trusted.SGI_ACL_FILE", set()),
+        ("trusted.SGI_ACL_DEFAULT", set()),
         ("btrfs.compression", set()),
         ("trusted.overlay.origin", set()),
         ("user.overlay.opaque", set()),

@@ -21,8 +21,9 @@ _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 ACLS = ("system.posix_acl_access", "system.posix_acl_default")
 FILE_CAPABILITIES = "security.capability"
-# Derived from content and metadata, which are compared themselves; a copy-up leaves them out.
-_DERIVED = frozenset({"security.evm", "security.ima"})
+# Derived from content and metadata, which are compared themselves; a copy-up leaves them out. XFS shows each
+# ACL a second time in its own form (fs/xfs/xfs_xattr.c), which an upper on another file system lacks.
+_DERIVED = frozenset({"security.evm", "security.ima", "trusted.SGI_ACL_FILE", "trusted.SGI_ACL_DEFAULT"})
 
 # STATX_ATTR_* (linux/stat.h). A copy-up keeps immutable and append-only, but not no-dump: its loss says
 # nothing, its gain does.
