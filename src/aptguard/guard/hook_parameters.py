@@ -106,4 +106,4 @@ def is_this_root(path: bytes, peer: Peer, cwd: bytes) -> bool:
         here = os.stat(b"/")
     except (OSError, ValueError):
         return True
-    return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
+    return os.path.samestat(there, here)

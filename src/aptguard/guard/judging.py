@@ -64,7 +64,7 @@ from aptguard.transaction.package_state import PackageState
 
 _NOT_SEEN = "mount -t proc proc /proc: without it dpkg's command line cannot be seen"
 # By DPKG_HOOK_ACTION (dpkg(1)); whether such a call drives another package out, nobody can tell.
-_ADDING = frozenset(("install", "unpack", "configure", "triggers-only"))
+_ADDING = CHANGING - {"remove", "purge"}
 
 
 def judge_apt(
@@ -84,19 +84,18 @@ def judge_apt(
     def approved(report: Report, number: int | None) -> None:
         aftermath.approved(report, number, loaded.policy, run, of_apt=True, settle=settle)
 
-    def unreadable(reason: str) -> dict[str, Any]:
-        return admit_unreadable(
-            state,
-            reason,
-            parameters,
-            peer,
-            front_end="libapt",
-            argv=argv,
-            message=message,
-            run=run,
-            style=style,
-            approved=approved,
-        )
+    unreadable = partial(
+        admit_unreadable,
+        state,
+        parameters=parameters,
+        peer=peer,
+        front_end="libapt",
+        argv=argv,
+        message=message,
+        run=run,
+        style=style,
+        approved=approved,
+    )
 
     def is_this(directory: bytes) -> bool:
         return is_this_root(directory, peer, cwd_of(parameters))
@@ -163,20 +162,17 @@ def judge_dpkg(
             call_of_dpkg=run,
         )
 
-    def unreadable(reason: str, *, takes_away: bool = True) -> dict[str, Any]:
-        return admit_unreadable(
-            state,
-            reason,
-            parameters,
-            peer,
-            front_end="dpkg",
-            argv=words,
-            run=run,
-            style=style,
-            takes_away=takes_away,
-            approved=approved,
-        )
-
+    unreadable = partial(
+        admit_unreadable,
+        state,
+        parameters=parameters,
+        peer=peer,
+        front_end="dpkg",
+        argv=words,
+        run=run,
+        style=style,
+        approved=approved,
+    )
     if not words:  # what dpkg does says dpkg itself
         return unreadable(_NOT_SEEN, takes_away=action not in _ADDING)
     try:

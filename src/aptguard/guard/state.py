@@ -137,9 +137,8 @@ class GuardState:
         """Return the dangers that lie dormant in accounts; send an event for each that is new."""
         try:
             found = dormant_accounts(policy)
-        except (
-            Exception
-        ) as error:  # whatever it is: somebody waits for a verdict, which does not depend on it
+        except Exception as error:
+            # Whatever it is: somebody waits for a verdict, which does not depend on it.
             self.degraded(f"nobody knows which dangers lie in the accounts: {error}")
             return ()
         for danger in self.outlets.new_dangers(found):

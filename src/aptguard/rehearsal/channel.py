@@ -36,12 +36,20 @@ def tell(end: socket.socket, kind: str) -> None:
         send(end, kind)
 
 
-def receive(end: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
-    """Return the next message and its descriptors (owned by the caller), None when the other end is gone."""
-    data, descriptors, _, _ = socket.recv_fds(end, _LARGEST, _MOST_DESCRIPTORS)
-    # They come without FD_CLOEXEC; what the supervisor starts on the machine must not hold the rehearsal.
+def receive_descriptors(end: socket.socket, longest: int, most: int) -> tuple[bytes, list[int]]:
+    """Return the bytes that come next and the descriptors that came with them, which no child inherits.
+
+    What is started on the machine must not hold the rehearsal: by themselves they have no FD_CLOEXEC.
+    """
+    data, descriptors, _, _ = socket.recv_fds(end, longest, most)
     for fd in descriptors:
         os.set_inheritable(fd, False)
+    return data, descriptors
+
+
+def receive(end: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+    """Return the next message and its descriptors (owned by the caller), None when the other end is gone."""
+    data, descriptors = receive_descriptors(end, _LARGEST, _MOST_DESCRIPTORS)
     if not data:
         return None
     message = json.loads(data)

@@ -20,6 +20,7 @@ import json
 import socket
 
 from aptguard.rehearsal import linux
+from aptguard.rehearsal.channel import receive_descriptors
 from aptguard.rehearsal.chroot import make_root_a_mount_point, root_is_mount_point
 from aptguard.rehearsal.model import RehearsalRequest, RehearsalResult, Unknown
 from aptguard.rehearsal.observer import NoObserver, Observer, ShieldedObserver
@@ -111,9 +112,7 @@ def main(_arguments: list[str]) -> int:
 def _first_byte() -> int | None:
     """Wait for the first byte; return the descriptor of the mount namespace that came with it, if any."""
     with socket.socket(fileno=os.dup(0)) as control:
-        _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
-    for fd in descriptors:
-        os.set_inheritable(fd, False)
+        _, descriptors = receive_descriptors(control, 1, 1)
     return descriptors[0] if descriptors else None
 
 

@@ -7,8 +7,6 @@ good, after which no name of the machine is within its reach.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import errno
 import os
 
@@ -18,7 +16,6 @@ from aptguard.shown import shown
 
 _LONGEST = 64  # linux/utsname.h: __NEW_UTS_LEN
 _EFFECT = "kernel"  # as sysctl(8) of kernel.hostname
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class HostNames:
@@ -31,7 +28,7 @@ class HostNames:
     def answer(self, call: str, caller: Caller, arguments: Arguments) -> Answer:
         """Return the answer to ``sethostname`` or ``setdomainname`` (sethostname(2)), and do it.
 
-        Where there is no namespace that could be entered nothing is done.
+        Where that cannot be done the call is told as one that was refused.
         """
         if not caller.is_root():
             return Answer(errno.EPERM)
@@ -41,26 +38,23 @@ class HostNames:
         name = caller.memory(arguments[0], length)
         if len(name) < length:
             return Answer(0, "would name the host") if caller.is_closed else Answer(errno.EFAULT)
-        what = "host" if call == "sethostname" else "domain"
-        if self._enter():
-            getattr(_libc, call)(name, ctypes.c_size_t(length))
-        return Answer(0, f"would name the {what} {shown(name)}", kind=_EFFECT)
+        of_host = call == "sethostname"
+        tells = f"would name the {'host' if of_host else 'domain'} {shown(name)}"
+        try:
+            self._enter()
+            (linux.set_host_name if of_host else linux.set_domain_name)(name)
+        except OSError:
+            return Answer(0, tells)
+        return Answer(0, tells, kind=_EFFECT)
 
-    def _enter(self) -> bool:
+    def _enter(self) -> None:
         if self._is_inside:
-            return True
-        with contextlib.suppress(OSError):
-            fd = os.open(f"/proc/{self._init}/ns/uts", os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                if _same(fd, "/proc/self/ns/uts"):
-                    return False  # the machine's
-                linux.setns(fd, linux.CLONE_NEWUTS)
-                self._is_inside = True
-            finally:
-                os.close(fd)
-        return self._is_inside
-
-
-def _same(fd: int, path: str) -> bool:
-    ours, its = os.stat(path), os.fstat(fd)
-    return (ours.st_dev, ours.st_ino) == (its.st_dev, its.st_ino)
+            return
+        fd = os.open(f"/proc/{self._init}/ns/uts", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if os.path.samestat(os.fstat(fd), os.stat("/proc/self/ns/uts")):
+                raise PermissionError(errno.EPERM, "it is that of the machine")
+            linux.setns(fd, linux.CLONE_NEWUTS)
+            self._is_inside = True
+        finally:
+            os.close(fd)

@@ -104,6 +104,18 @@ def unshare(flags: int) -> None:
         raise _failure(f"cannot make new namespaces (unshare {flags:#x})")
 
 
+def set_host_name(name: bytes) -> None:
+    """Set the host name of this UTS namespace (sethostname(2)); OSError."""
+    if _libc.sethostname(name, ctypes.c_size_t(len(name))) < 0:
+        raise _failure("cannot set the host name")
+
+
+def set_domain_name(name: bytes) -> None:
+    """Set the domain name of this UTS namespace (setdomainname(2)); OSError."""
+    if _libc.setdomainname(name, ctypes.c_size_t(len(name))) < 0:
+        raise _failure("cannot set the domain name")
+
+
 def setns(fd: int, kind: int) -> None:
     """Enter the namespace behind ``fd`` (setns(2)); ``kind`` is a CLONE_NEW constant."""
     if _libc.setns(fd, kind) < 0:

@@ -111,7 +111,10 @@ class RenewedStandIns:
         return tuple(self._unknowns)
 
     def _doubt(self, path: bytes, sentence: str) -> None:
-        self._unknowns[Unknown(_WHAT, f"{shown(path)} {sentence}")] = None
+        self._note(f"{shown(path)} {sentence}")
+
+    def _note(self, reason: str) -> None:
+        self._unknowns[Unknown(_WHAT, reason)] = None
 
     def _renew(self) -> list[bytes]:
         """Return where a stand-in was missing."""
@@ -141,9 +144,7 @@ class RenewedStandIns:
                         )
             self._lead_further(links)
         except OSError as error:
-            self._unknowns[Unknown(_WHAT, f"what came in the place of a stand-in is not seen: {error}")] = (
-                None
-            )
+            self._note(f"what came in the place of a stand-in is not seen: {error}")
         finally:
             for directory in directories.values():
                 if directory >= 0:
