@@ -91,10 +91,23 @@ def test_the_options_of_apt_stand_in_every_call() -> None:
         assert step.argv[:2] == (b"/usr/bin/dpkg", b"--force-x")
 
 
-def test_conffile_questions_take_the_default_unless_the_options_answer_them() -> None:
-    for options, expected in (((), True), ((b"--force-confnew",), False)):
+def test_a_conffile_question_is_answered_without_overriding_what_the_options_say() -> None:
+    """dpkg looks for confnew and confdef before confold, wherever they were given."""
+    for options in ((), (b"--force-confnew",), (b"--force-overwrite,confnew",), (b"--force-confmiss",)):
         found = steps(Transaction("apt", (new("a"),), dpkg_options=options), triggers=False)
-        assert (b"--force-confdef" in found[0].argv) is expected
+        given = [word for word in found[0].argv if word.startswith(b"--force-")]
+        assert given == [*options, b"--force-confold"]
+        assert b"--force-confdef" not in found[0].argv
+
+
+def test_config_scripts_run_before_every_call_of_dpkg_where_apt_has_them_run() -> None:
+    plan = Transaction("apt", (gone("b"), new("a"), configured("a")))
+    first = steps(plan, triggers=False, preconfigured=True)[0]
+    assert first.argv[0] == b"/bin/sh" and b"dpkg-preconfigure" in first.argv[2]
+    assert first.argv[4:] == (new("a").archive,)
+    assert steps(plan, triggers=False)[0].argv[0] == b"/usr/bin/dpkg"
+    removal = steps(Transaction("apt", (gone("b"),)), triggers=False, preconfigured=True)
+    assert all(step.argv[0] == b"/usr/bin/dpkg" for step in removal)
 
 
 def test_a_transaction_that_only_configures_calls_nothing_else() -> None:

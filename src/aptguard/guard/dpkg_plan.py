@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from aptguard.host.archive_control import control_of
 from aptguard.host.dpkg_database import DpkgDatabase
+from aptguard.rehearsal.dpkg_sequence import KEEP_CONFFILES
 from aptguard.rehearsal.model import Step
 from aptguard.transaction.dpkg_command import DpkgCommand
 from aptguard.transaction.model import Action, Item, Transaction
@@ -63,9 +64,7 @@ def names_to_be_purged(command: DpkgCommand, database: DpkgDatabase) -> tuple[by
 
 def steps_of_dpkg(command: DpkgCommand, cwd: bytes, purged: Sequence[bytes] = ()) -> tuple[Step, ...]:
     """Return the call as it will be made, without what binds it to its caller; then the purge."""
-    words = [_DPKG, *command.options]
-    if not {b"--force-confnew", b"--force-confold", b"--force-confdef"} & set(command.options):
-        words += [b"--force-confdef", b"--force-confold"]
+    words = [_DPKG, *command.options, KEEP_CONFFILES]
     words += [b"--pending"] if command.pending else []
     words += [b"--recursive"] if command.recursive else []
     words.append(b"--" + os.fsencode(command.action or "configure"))

@@ -19,6 +19,7 @@ from aptguard.guard.both_answers import Trial, with_both_answers
 from aptguard.guard.driven_out import STATUS, with_driven_out
 from aptguard.guard.limits import limits_for
 from aptguard.guard.recording import Recording
+from aptguard.host.archive_control import may_have_config_script
 from aptguard.host.dpkg_database import DpkgDatabase
 from aptguard.host.gather import files_to_collect, gather_facts
 from aptguard.policy.facts import Facts
@@ -92,7 +93,12 @@ def examine(
         with stopwatch.stage("prepare"):
             _check_that_dpkg_can_write(database)
             planned = (
-                steps(transaction, triggers=policy.rehearse_triggers, left_out=left_out(policy.triggers))
+                steps(
+                    transaction,
+                    triggers=policy.rehearse_triggers,
+                    left_out=left_out(policy.triggers),
+                    preconfigured=transaction.preconfigured and any(map(may_have_config_script, archives)),
+                )
                 if calls is None
                 else calls
             )

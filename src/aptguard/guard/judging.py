@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -274,13 +275,8 @@ def _states(apt_input: AptInput, database: DpkgDatabase) -> dict[tuple[str, str]
 
 
 def _asked_as(transaction: Transaction, command_line: str) -> Transaction:
-    return Transaction(
-        frontend="aptguard check",
-        items=transaction.items,
-        command_line=command_line,
-        dpkg_options=transaction.dpkg_options,
-        script_path=transaction.script_path,
-    )
+    # That plan is made without other hooks, so debconf's is taken to be where Debian puts it.
+    return replace(transaction, frontend="aptguard check", command_line=command_line, preconfigured=True)
 
 
 def _asked(operation: str, names: Sequence[str]) -> str:

@@ -8,11 +8,25 @@ is full or read-only they would fail where the transaction would not.
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 
 from aptguard.host.errors import ArchiveError, DpkgDatabaseError
 from aptguard.host.status_file import Stanza, read_stanza
 from aptguard.shown import shown
+
+
+def may_have_config_script(archive: bytes) -> bool:
+    """Whether the archive has debconf's ``config`` (debconf-devel(7)), or cannot be read to tell."""
+    try:
+        import apt_inst  # only where debconf asks before dpkg
+
+        apt_inst.DebFile(os.fsdecode(archive)).control.extractdata("config")
+    except LookupError:
+        return False
+    except Exception:
+        return True
+    return True
 
 
 def control_of(archive: bytes) -> Stanza:

@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from aptguard.changes.model import Cause, Kind
-from aptguard.rehearsal.maintainer_script import RECORDS_OF_DPKG, Origin, Script
+from aptguard.rehearsal.maintainer_script import RECORDS_OF_DPKG, Origin, Script, package_and_script
 from aptguard.rehearsal.path_records import ATTRIBUTES, GONE, PLACED, TOOK, WROTE, PathRecords
 
-SCRIPT_NAMES = frozenset({b"preinst", b"postinst", b"prerm", b"postrm", b"config"})
 _INFO = b"/var/lib/dpkg/info/"
 
 
@@ -175,9 +174,8 @@ class Attribution:
 
     def script_started(self, pid: int, name: bytes, now: float = 0.0) -> None:
         """Note that ``pid`` executes a maintainer script; its argument comes with the process' argv."""
-        package, _, script_name = name.rpartition(b".")
-        script = Script(package.split(b":")[0] or None, script_name, name, begun=now)
-        self._begin(pid, script)
+        package, script = package_and_script(name) or (None, name)
+        self._begin(pid, Script(package, script, name, begun=now))
 
     def _begin(self, pid: int, script: Script) -> None:
         self._scripts.append(script)

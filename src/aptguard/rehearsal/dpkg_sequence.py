@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The calls of dpkg that apt makes for a transaction, in apt's order; pure.
 
-Source: pkgDPkgPM::Go in apt's apt-pkg/deb/dpkgpm.cc (2.6 and 3.0 agree). It differs in four ways:
+Source: pkgDPkgPM::Go in apt's apt-pkg/deb/dpkgpm.cc (2.6 and 3.0 agree). It differs in these ways:
 
-* Nobody can answer in a rehearsal: conffile questions take dpkg's default (the installed file stays) unless
-  the options say otherwise.
+* Nobody can answer in a rehearsal: a conffile question leaves the installed file, unless one of dpkg's
+  options says otherwise (`KEEP_CONFFILES`).
+* ``config`` scripts that apt has run before dpkg, by a hook of debconf's, are run without apt's pipe.
 * apt has already asked about Essential and Protected packages, so their removal is always allowed (apt
   passes these two options only where they are needed; elsewhere they mean nothing).
 * apt calls ``--configure --pending`` before the purge too. Even with ``--no-triggers`` that call runs all
@@ -22,6 +23,11 @@ from aptguard.rehearsal.model import Step
 from aptguard.transaction.model import Action, Item, Transaction
 
 DPKG = b"/usr/bin/dpkg"
+# Answers what a person would be asked, and nothing else: --force-confnew and --force-confdef go before it
+# (promptconfaction in dpkg's configure.c), also those of dpkg.cfg and DPKG_FORCE, which only dpkg knows.
+KEEP_CONFFILES = b"--force-confold"
+# Its failure ends no run of apt's either: debconf's hook ends with "|| true".
+_PRECONFIGURE = (b"/bin/sh", b"-c", b'/usr/sbin/dpkg-preconfigure "$@" || true', b"sh")
 _REMOVE = (
     b"--force-depends",
     b"--force-remove-essential",
@@ -31,17 +37,23 @@ _REMOVE = (
 )
 
 
-def steps(transaction: Transaction, *, triggers: bool, left_out: Iterable[str] = ()) -> tuple[Step, ...]:
+def steps(
+    transaction: Transaction, *, triggers: bool, left_out: Iterable[str] = (), preconfigured: bool = False
+) -> tuple[Step, ...]:
     """Return the calls in order; with ``triggers`` the last one runs the pending triggers.
 
     That is apt's own last call, ``dpkg --configure --pending``; all before it carry ``--no-triggers``.
     Where some packages are ``left_out`` (names with ``*`` and ``?``), it becomes ``dpkg --triggers-only``
     of the others, named when it is known who waits; a package that the transaction brings is never left out.
+    ``preconfigured``: the ``config`` scripts of its archives run first (dpkg-preconfigure(8)).
     """
     options = _options(transaction)
     quiet = (DPKG, *options, b"--no-triggers")
     selections = _selections(transaction.items)
     calls: list[Step] = []
+    archives = [item.archive for item in transaction.items if item.archive is not None]
+    if preconfigured and archives:
+        calls.append(Step((*_PRECONFIGURE, *archives)))
     if selections:
         calls.append(_set_selections(options, selections))
     for words in _groups(transaction.items):
@@ -71,10 +83,7 @@ def _triggers(transaction: Transaction, options: tuple[bytes, ...], left_out: tu
 
 
 def _options(transaction: Transaction) -> tuple[bytes, ...]:
-    given = transaction.dpkg_options
-    if any(option.startswith(b"--force-conf") for option in given):
-        return given
-    return (*given, b"--force-confdef", b"--force-confold")
+    return (*transaction.dpkg_options, KEEP_CONFFILES)
 
 
 def _selections(items: Iterable[Item]) -> bytes:

@@ -8,6 +8,21 @@ from dataclasses import dataclass
 _DATABASE = b"/var/lib/dpkg/"
 _DPKG_LOG = b"/var/log/dpkg.log"
 RECORDS_OF_DPKG = (_DATABASE, _DPKG_LOG)
+_NAMES = frozenset({b"preinst", b"postinst", b"prerm", b"postrm", b"config"})
+
+
+def package_and_script(file: bytes) -> tuple[bytes | None, bytes] | None:
+    """Return package and script by the name of a file that dpkg or debconf runs; None for other files.
+
+    They are ``foo:amd64.postrm`` in dpkg's info, ``preinst`` of the package being unpacked, and
+    ``foo.config.XXXXXX`` where apt-extracttemplates(1) puts it, before any package is unpacked.
+    """
+    package, _, name = file.rpartition(b".")
+    if name not in _NAMES:
+        package, _, name = package.rpartition(b".")
+        if name != b"config":
+            return None
+    return package.split(b":")[0] or None, name
 
 
 @dataclass(slots=True)

@@ -19,7 +19,8 @@ from typing import Final
 from aptguard.rehearsal import fanotify as fan
 
 SCRIPTS: Final = b"/var/lib/dpkg/info"
-NEW_SCRIPTS: Final = b"/var/lib/dpkg/tmp.ci"
+# Of a package that dpkg is about to unpack, and those that debconf runs before dpkg (dpkg-preconfigure(8)).
+UNPACKED_SCRIPTS: Final = (b"/var/lib/dpkg/tmp.ci", b"/var/cache/debconf/tmp.ci")
 LINKER_CACHE: Final = b"/etc/ld.so.cache"
 _UNBOUNDED: Final = fan.FAN_NONBLOCK | fan.FAN_UNLIMITED_QUEUE | fan.FAN_UNLIMITED_MARKS
 _EXECUTED: Final = fan.FAN_OPEN_EXEC_PERM | fan.FAN_OPEN_EXEC
@@ -51,6 +52,9 @@ class ProgramStarts:
         self.fd = fan.init(_UNBOUNDED | (fan.FAN_CLASS_CONTENT if self.waits else 0))
         try:
             self.guard_scripts(SCRIPTS)
+            for directory in UNPACKED_SCRIPTS:
+                with contextlib.suppress(FileNotFoundError):
+                    self.guard_scripts(directory)
         except OSError:
             self.close()
             raise

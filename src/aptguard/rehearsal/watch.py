@@ -18,15 +18,16 @@ from typing import Final
 from aptguard.changes.model import Cause, Kind
 from aptguard.rehearsal import fanotify as fan
 from aptguard.rehearsal.account_steps import ACCOUNT_FILES, AccountSteps, Layer
-from aptguard.rehearsal.attribution import SCRIPT_NAMES, Action, Attribution
+from aptguard.rehearsal.attribution import Action, Attribution
 from aptguard.rehearsal.early_stop import EarlyStop
 from aptguard.rehearsal.home_removal import HomeRemovals
 from aptguard.rehearsal.lower_entries import LowerEntries
+from aptguard.rehearsal.maintainer_script import package_and_script
 from aptguard.rehearsal.model import AccountStep, Effect, ScriptRun, Unknown
 from aptguard.rehearsal.observer import ObservedLayer, Renewing
 from aptguard.rehearsal.other_case import CaselessPlaces
 from aptguard.rehearsal.processes import look_at, start_time
-from aptguard.rehearsal.program_starts import LINKER_CACHE, NEW_SCRIPTS, ProgramStarts
+from aptguard.rehearsal.program_starts import LINKER_CACHE, UNPACKED_SCRIPTS, ProgramStarts
 from aptguard.rehearsal.upper_changes import UpperChanges
 from aptguard.shown import shown
 
@@ -293,7 +294,7 @@ class Watcher:
                 argv = self.attribution.command_of(event.pid)
                 self._removals.program_started(event.pid, argv, self.script_of(event.pid))
                 self._caseless.command(event.pid, argv)
-        elif name.rpartition(b".")[2] in SCRIPT_NAMES:
+        elif package_and_script(name) is not None:
             self._forget_ended()
             self._note_end(monotonic())
             self.attribution.script_started(event.pid, name, monotonic())
@@ -336,11 +337,9 @@ class Watcher:
                 self._accounts.give_up()
                 continue
             change = changes.understand(event)
-            if change is None:
+            if change is None or change[0] == self._pid:  # what is renewed is no change of anybody's
                 continue
             pid, path, action, directory, harm, slight = change
-            if pid == self._pid:  # what is renewed is no change of anybody's
-                continue
             if self._renewing is not None:
                 self._renewing.changed(path)
             if pid and not self.attribution.knows(pid):
@@ -368,9 +367,9 @@ class Watcher:
             return
         if path == LINKER_CACHE:
             self._starts.see_programs(True)
-        elif path == NEW_SCRIPTS and directory:
+        elif path in UNPACKED_SCRIPTS and directory:
             try:
-                self._starts.guard_scripts(NEW_SCRIPTS)
+                self._starts.guard_scripts(path)
             except OSError:
                 return  # gone again; a script in it would still be known by its environment
 

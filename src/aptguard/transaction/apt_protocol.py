@@ -159,6 +159,10 @@ def transaction_from_apt(
         command_line=recorded_command_line(configuration),
         dpkg_options=configuration.children("DPkg::Options"),
         script_path=configuration.find("DPkg::Path"),
+        # debconf's own hook, /etc/apt/apt.conf.d/70debconf (dpkg-preconfigure(8)).
+        preconfigured=any(
+            b"dpkg-preconfigure" in hook for hook in configuration.children("DPkg::Pre-Install-Pkgs")
+        ),
     )
 
 

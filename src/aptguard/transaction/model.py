@@ -60,7 +60,8 @@ class Transaction:
     ``frontend`` is ``apt-get``, ``apt``, ``aptitude``, ``packagekit``, ``unattended-upgrade``, ``dpkg`` or
     ``libapt`` (some other program on libapt). ``items`` stand in the order of the plan.
     ``dpkg_options`` are the arguments apt adds to each dpkg call (``DPkg::Options``); ``script_path`` is the
-    PATH that apt gives dpkg (``DPkg::Path``), None where the caller's own counts.
+    PATH that apt gives dpkg (``DPkg::Path``), None where the caller's own counts. ``preconfigured``: debconf
+    runs the ``config`` scripts of all archives before dpkg is called.
     """
 
     frontend: str
@@ -68,6 +69,7 @@ class Transaction:
     command_line: str | None = None
     dpkg_options: tuple[bytes, ...] = ()
     script_path: bytes | None = None
+    preconfigured: bool = False
 
     @property
     def takes_away(self) -> tuple[Item, ...]:
