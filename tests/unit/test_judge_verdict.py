@@ -161,6 +161,18 @@ def test_a_deletion_refused_by_a_read_only_mount_is_a_finding_unless_it_is_of_th
     assert judged(PURGE, (), output=b"rm: cannot remove '/var/x': No such file\n").verdict is Verdict.ALLOW
 
 
+def test_a_deletion_that_the_machine_refuses_as_well_is_no_finding() -> None:
+    words = b"rm: cannot remove '/srv/kept/x': Read-only file system\n"
+    for points, verdict in (
+        ({b"/": False, b"/srv": True}, Verdict.ALLOW),
+        ({b"/": False, b"/srv": True, b"/srv/kept": False}, Verdict.BLOCK),
+        ({b"/": False, b"/srv/kep": True, b"/srv/kept/x/y": True}, Verdict.BLOCK),
+        ({b"/": True}, Verdict.ALLOW),
+        ({}, Verdict.BLOCK),
+    ):
+        assert judged(PURGE, (), output=words, mount_points=points).verdict is verdict
+
+
 @pytest.mark.parametrize(
     ("heading", "ran", "script"),
     [

@@ -7,7 +7,7 @@ Standard library only. The places are read from what the programs wrote and from
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from aptguard.policy.check_settings import check_setting
 from aptguard.policy.finding import Finding
@@ -59,7 +59,7 @@ def attempt_findings(result: RehearsalResult, policy: Policy) -> Iterator[Findin
     setting = check_setting(policy, "attempt")
     seen: set[bytes] = set()
     places: OutputPlaces | None = None
-    for position, path, reason in _refusals(result.output):
+    for position, path, reason in _refusals(result.output, result.mount_points):
         if path in seen:
             continue
         seen.add(path)
@@ -95,19 +95,27 @@ def _caller(cause: str | None, runs: Iterable[ScriptRun]) -> tuple[str | None, s
     return package or None, ran.pop() if len(ran) == 1 else script or None
 
 
-def _refusals(output: bytes) -> Iterator[tuple[int, bytes, str]]:
-    """Yield where in the output a refusal stands, which place it names, and a sentence on it."""
+def _refusals(output: bytes, mount_points: Mapping[bytes, bool]) -> Iterator[tuple[int, bytes, str]]:
+    """Yield where in the output a refusal stands, which place it names, and a sentence on it.
+
+    What the machine refuses as well is none: a script that first wanted to have it writable is told of.
+    """
     root = _ROOT.search(output)
     if root is not None:
         yield root.start(), b"/", "rm was told to delete / and refused."
     for match in _READ_ONLY.finditer(output):
         path = _SLASHES.sub(b"/", match.group(1))
-        if not path.startswith(_KERNEL):
+        if not path.startswith(_KERNEL) and not _is_read_only(path, mount_points):
             reason = f"A script tried to delete {shown(path)}, which the rehearsal could only show read-only."
             yield match.start(), path, reason
     for match in _DEVICE.finditer(output):
         reason = f"A script tried to delete the device {shown(match[1])}, which programs everywhere rely on."
         yield match.start(), match[1], reason
+
+
+def _is_read_only(path: bytes, mount_points: Mapping[bytes, bool]) -> bool:
+    above = [point for point in mount_points if path.startswith(point.rstrip(b"/") + b"/") or path == point]
+    return bool(above) and mount_points[max(above, key=len)]
 
 
 def _finding(

@@ -62,7 +62,8 @@ def mount_in(message: dict[str, Any]) -> Mount:
     """Return the mount that a message tells of, as far as it does."""
     nothing: frozenset[bytes] = frozenset()
     device, root, point = (path_in(message[key]) for key in ("device", "root", "point"))
-    return Mount(message["id"], 0, device, root, point, nothing, b"", b"", nothing)
+    options = frozenset({b"ro"}) if message["read_only"] else nothing
+    return Mount(message["id"], 0, device, root, point, options, b"", b"", nothing)
 
 
 def path_in(text: str) -> bytes:

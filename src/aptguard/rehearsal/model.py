@@ -169,7 +169,8 @@ class RehearsalResult:
     """What happened in a rehearsal.
 
     ``scripts`` are the runs of maintainer scripts in their order, as far as they were seen.
-    ``mount_points`` are the places of the machine at which something is mounted.
+    ``mount_points`` are the places of the machine at which something is mounted, with whether the machine
+    itself refuses writing there.
     ``complete`` is False when the run was cut off (deadline, early stop, a limit); the changes then are what
     had happened so far. ``collected`` has None for a file that is not there afterwards. ``output`` is the
     tail of what dpkg and the scripts wrote. ``timing`` is in seconds by stage. ``notes`` are facts for the
@@ -190,7 +191,7 @@ class RehearsalResult:
     output: bytes = b""
     timing: dict[str, float] = field(default_factory=dict)
     scripts: tuple[ScriptRun, ...] = ()
-    mount_points: tuple[bytes, ...] = ()
+    mount_points: dict[bytes, bool] = field(default_factory=dict)
     questions: tuple[Question, ...] = ()
     ended_early: bool = False
     lying_below: LyingBelow | None = None

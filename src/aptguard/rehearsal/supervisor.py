@@ -364,7 +364,7 @@ class Supervisor:
             output=bytes(self._output[-self._request.limits.output_bytes :]),
             timing=self._timing,
             scripts=self._scripts(),
-            mount_points=tuple(mount.point for mount in self._scene.mounts),
+            mount_points={mount.point: mount.read_only for mount in self._scene.mounts},
             questions=questions,
             ended_early=self._ended_early,
             lying_below=harvest.lying_below(self._scene, changes, self._attempts, stopped_by),

@@ -24,6 +24,7 @@ def send_tree(tree: RootTree, control: socket.socket) -> None:
             device=plain(mount.device),
             root=plain(mount.root),
             point=plain(mount.point),
+            read_only=mount.read_only,
         )
     for kind, places in (("layer", tree.layers), ("file", tree.file_copies)):
         for place in places:
