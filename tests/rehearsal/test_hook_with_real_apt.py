@@ -229,15 +229,19 @@ def test_queries_of_dpkg_are_no_business_of_the_guard(hooked: HookedMachine) -> 
     assert hooked.questions() == []
 
 
+def make_another_root(hooked: HookedMachine) -> None:
+    for part in ("info", "updates"):
+        os.makedirs(hooked.machine.path(f"/alt/var/lib/dpkg/{part}"))
+    hooked.machine.write("/alt/var/lib/dpkg/status", "")
+
+
 def test_dpkg_on_another_root_is_left_alone_but_not_on_this_one_by_another_name(
     hooked: HookedMachine,
 ) -> None:
     hooked.install("toy")
     hooked.answer(10)
-    for part in ("info", "updates"):
-        os.makedirs(hooked.machine.path(f"/alt/var/lib/dpkg/{part}"))
-    hooked.machine.write("/alt/var/lib/dpkg/status", "")
-    hooked.run("dpkg", "--root=/alt", "--force-all", "-i", "/srv/repository/other_1.0_all.deb")
+    make_another_root(hooked)
+    hooked.run("dpkg", "--root=/alt", "--force-bad-path", "-i", "/srv/repository/other_1.0_all.deb")
     assert hooked.questions() == []
     assert os.path.exists(hooked.machine.path("/alt/srv/other/file"))
     for option in (
@@ -250,6 +254,35 @@ def test_dpkg_on_another_root_is_left_alone_but_not_on_this_one_by_another_name(
         hooked.machine.write("/srv/questions", "")
         assert hooked.run("dpkg", option, "-P", "toy").returncode == 2, option
         assert hooked.methods() == ["JudgeDpkg"], option
+
+
+@pytest.mark.parametrize(
+    ("configured", "command"),
+    [
+        ("", "dpkg --root=/alt --force-all -P toy"),
+        ("", "dpkg --root=/alt --force-script-chrootless -P toy"),
+        ("", "dpkg --root=/alt --force bad-path,script-chrootless -P toy"),
+        ("", "env DPKG_FORCE=script-chrootless dpkg --root=/alt -P toy"),
+        ("force-script-chrootless", "dpkg --root=/alt -P toy"),
+        ("force=all", "env DPKG_ROOT=/alt dpkg -P toy"),
+        ("", "dpkg --instdir=/alt -P toy"),
+        ("", "dpkg --root=/alt --admindir=/var/lib/dpkg -P toy"),
+        ("", "dpkg --root=/alt --admindir=/proc/self/root/var/lib/dpkg -P toy"),
+        ("instdir=/alt", "dpkg -P toy"),
+    ],
+)
+def test_a_root_that_is_another_in_parts_only_is_asked_about(
+    hooked: HookedMachine, configured: str, command: str
+) -> None:
+    hooked.install("toy")
+    hooked.answer(10)
+    make_another_root(hooked)
+    hooked.machine.write("/etc/dpkg/dpkg.cfg.d/local", f"{configured}\n")
+    assert hooked.run(*command.split()).returncode == 2
+    (question,) = hooked.questions()
+    assert question["method"] == "JudgeDpkg"
+    assert question["parameters"]["root"] == "/alt"
+    assert "DPKG_FORCE" in question["parameters"]["environment"]
 
 
 # --- the approval cannot be used for anything else --------------------------------------------------------
@@ -290,7 +323,11 @@ def with_approval(hooked: HookedMachine, lines: str, script: str) -> int:
         ("purge toy", "dpkg --purge --pending", True),
         ("purge toy", "dpkg --force-all --purge toy", False),
         ("option --force-all\npurge toy", "dpkg --force-all --purge toy", True),
+        ("option --force\noption all\npurge toy", "dpkg --force all --purge toy", True),
+        ("option --force\npurge toy", "dpkg --force all --purge toy", False),
+        ("option all\npurge toy", "dpkg --force all --purge toy", False),
         ("purge toy", "dpkg --admindir=/alt --purge toy", False),
+        ("option --instdir=/alt\npurge toy", "dpkg --instdir=/alt --purge toy", False),
         ("purge toy", "sh -c 'dpkg --purge toy; exit $?'", False),  # a grandchild
         ("configure toy", "dpkg --configure --pending", True),
         ("x", "dpkg --configure toy", False),

@@ -148,6 +148,31 @@ def test_an_override_of_a_call_that_nobody_can_see_lets_no_other_through(stage: 
     assert stage.ask("JudgeDpkg", argv=[], action="purge", run="1-")["exit"] == 10
 
 
+@pytest.mark.parametrize(
+    ("words", "said", "reason"),
+    [
+        (["--root=/usr", "--force-all", "-P", "toy"], {}, "scripts would run outside of that root"),
+        (["-P", "toy"], {"root": "/usr", "admindir": "/usr"}, ""),
+        (
+            ["-P", "toy"],
+            {"root": "/usr", "admindir": "/usr", "environment": {"DPKG_FORCE": "script-chrootless"}},
+            "scripts would run outside of that root",
+        ),
+        (["-P", "toy"], {"root": "/usr", "admindir": "/var/lib/dpkg"}, "own package database"),
+        (["-P", "toy"], {"root": "", "admindir": "/usr"}, "another package database"),
+    ],
+)
+def test_a_call_that_works_on_parts_of_two_machines_is_stopped_and_on_another_one_left_alone(
+    stage: Stage, words: list[str], said: dict[str, Any], reason: str
+) -> None:
+    reply = stage.ask("JudgeDpkg", argv=["dpkg", *words], action="purge", run="1-1", **said)
+    if not reason:
+        assert (reply["exit"], reply["outcome"]) == (0, "not this machine")
+        return
+    assert (reply["exit"], reply["verdict"]) == (10, "unknown")
+    assert reason in " ".join(reply["text"].split())
+
+
 def test_a_call_of_dpkg_that_cannot_be_prepared_is_stopped_with_an_id(stage: Stage) -> None:
     reply = stage.ask("JudgeDpkg", argv=["dpkg", "--remove", "toy"], environment={"A": 1}, run="1-1")
     assert (reply["exit"], reply["verdict"]) == (10, "unknown")

@@ -167,6 +167,23 @@ def test_a_chroot_into_the_root_itself_is_not_foreign(value: bytes) -> None:
     assert foreign_root(settings(DPkg__Chroot_Directory=value)) is None
 
 
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ([b"--instdir=/alt"], "own package database"),
+        ([b"--root=/alt", b"--force-script-chrootless"], "outside of that root"),
+        ([b"--root=/alt", b"--force", b"all"], "outside of that root"),
+    ],
+)
+def test_dpkg_sent_to_another_root_in_parts_only_is_not_foreign_but_told(
+    options: list[bytes], reason: str
+) -> None:
+    own = [(b"Dir::State::status", b"/var/lib/dpkg/status")]
+    configuration = AptConfiguration([*own, *((b"DPkg::Options::", option) for option in options)])
+    assert foreign_root(configuration) is None
+    assert reason in (other_database(configuration) or "")
+
+
 def test_another_name_of_the_root_is_not_foreign_when_it_can_be_compared() -> None:
     configuration = settings(DPkg__Chroot_Directory=b"/proc/self/root")
     assert foreign_root(configuration, is_this_root=lambda path: path == b"/proc/self/root") is None
@@ -175,7 +192,6 @@ def test_another_name_of_the_root_is_not_foreign_when_it_can_be_compared() -> No
 
 def test_dpkg_sent_to_another_root_is_foreign_but_another_database_is_not() -> None:
     assert foreign_root(settings(DPkg__Options__=b"--root=/alt")) is not None
-    assert foreign_root(settings(DPkg__Options__=b"--instdir=/alt")) is not None
     moved = settings(DPkg__Options__=b"--admindir=/alt")
     assert foreign_root(moved) is None
     assert other_database(moved) is not None

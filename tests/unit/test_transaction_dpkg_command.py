@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aptguard.transaction.dpkg_command import DpkgCommand, DpkgCommandError, read_dpkg_command
+from aptguard.transaction.other_system import places_of, why_partly_another
 
 
 def command(line: str) -> DpkgCommand:
@@ -59,35 +60,37 @@ def test_a_simulation_changes_no_packages(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["dpkg --root=/alt -P a", "dpkg --root /alt -P a", "dpkg --instdir=/alt -P a"]
+    ("line", "options"),
+    [
+        ("dpkg --force depends -P a", (b"--force-depends",)),
+        ("dpkg --no-force downgrade,overwrite -P a", (b"--no-force-downgrade,overwrite",)),
+        ("dpkg --refuse downgrade -B -P a", (b"--refuse-downgrade", b"--auto-deconfigure")),
+        ("dpkg --force -P -P a", (b"--force--P",)),
+    ],
 )
-def test_another_root_is_foreign(line: str) -> None:
-    assert "/alt" in (command(line).foreign_root or "")
+def test_what_is_forced_may_stand_in_a_word_of_its_own(line: str, options: tuple[bytes, ...]) -> None:
+    found = command(line)
+    assert (found.options, found.action, found.names) == (options, "purge", (b"a",))
 
 
 @pytest.mark.parametrize(
-    "line",
+    ("options", "outside"),
     [
-        "dpkg --root=/ -P a",
-        "dpkg --root=/alt/.. -P a",
-        "dpkg --root=/alt --instdir=/ -P a",
-        "dpkg --admindir=/alt -P a",
-        "dpkg --root=/alt --root=/ -P a",
-        "dpkg -P a --root=/alt",
+        ("", False),
+        ("--force-all", True),
+        ("--force-script-chrootless", True),
+        ("--force script-chrootless", True),
+        ("--force-depends,script-chrootless,bad-path", True),
+        ("--force-bad-path", False),
+        ("--force-all --no-force-script-chrootless", False),
+        ("--force-all --refuse-script-chrootless", False),
+        ("--force-all --refuse all", False),
+        ("--refuse-all --force-all --no-force-depends", True),
+        ("--no-force-all", False),
     ],
 )
-def test_what_still_changes_this_root_is_not_foreign(line: str) -> None:
-    assert command(line).foreign_root is None
-
-
-def test_another_database_beside_this_root_is_told() -> None:
-    assert command("dpkg --root=/alt --instdir=/ -P a").other_database is not None
-
-
-def test_another_database_alone_is_told_apart() -> None:
-    assert command("dpkg --admindir=/alt -P a").other_database is not None
-    assert command("dpkg --admindir=/var/lib/dpkg/ -P a").other_database is None
-    assert command("dpkg --root=/ -P a").other_database is None
+def test_it_is_seen_where_scripts_are_to_run_outside_of_another_root(options: str, outside: bool) -> None:
+    assert command(f"dpkg {options} -P a").scripts_outside is outside
 
 
 def test_options_that_matter_are_kept_and_those_of_the_caller_are_not() -> None:
@@ -106,7 +109,17 @@ def test_options_read_again_give_the_same_command() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["dpkg -P -r a", "dpkg --nonsense", "dpkg -Z a", "dpkg --root", "dpkg -D", "dpkg --purge=x a"]
+    "line",
+    [
+        "dpkg -P -r a",
+        "dpkg --nonsense",
+        "dpkg -Z a",
+        "dpkg --root",
+        "dpkg -D",
+        "dpkg --purge=x a",
+        "dpkg --force=x -P a",
+        "dpkg --force",
+    ],
 )
 def test_what_dpkg_refuses_is_refused_with_a_sentence(line: str) -> None:
     with pytest.raises(DpkgCommandError) as caught:
@@ -130,7 +143,7 @@ pieces = st.one_of(
 @given(st.lists(pieces, max_size=6))
 def test_arbitrary_words_give_a_command_or_a_refusal(words: list[bytes]) -> None:
     try:
-        found = read_dpkg_command([b"dpkg", *words])
-        assert found.foreign_root is None or found.foreign_root.isprintable()
+        places = places_of(read_dpkg_command([b"dpkg", *words]))
+        assert (why_partly_another(places) or "none").isprintable()
     except DpkgCommandError as error:
         assert str(error).isprintable()

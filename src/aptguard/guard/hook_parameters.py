@@ -16,8 +16,14 @@ from aptguard.guard.errors import GuardError
 from aptguard.guard.peer import Peer
 from aptguard.guard.run_watch import start_time
 from aptguard.report.style import Style
-from aptguard.shown import shown
-from aptguard.transaction.dpkg_command import DpkgCommand
+from aptguard.transaction.dpkg_command import DpkgCommand, runs_scripts_outside
+from aptguard.transaction.other_system import (
+    DATABASE,
+    Places,
+    is_named_database,
+    is_named_root,
+    places_of,
+)
 
 
 def message_of(parameters: Mapping[str, Any]) -> bytes:
@@ -82,17 +88,21 @@ def working_directory(run: str, cwd: bytes) -> bytes:
     return os.readlink(f"/proc/{pid}/cwd".encode())
 
 
-def is_foreign(command: DpkgCommand, peer: Peer, cwd: bytes) -> bool:
-    """Whether dpkg changes the files of another system; a second name of this one's root is this one's."""
-    return command.foreign_root is not None and not is_this_root(command.instdir or b"/", peer, cwd)
+def places_of_dpkg(command: DpkgCommand, parameters: Mapping[str, Any]) -> Places:
+    """Return where a call of dpkg works: by what dpkg itself says, else by its words.
 
-
-def other_database_of_dpkg(parameters: Mapping[str, Any]) -> str | None:
-    """Return where dpkg's database is, if not where this system has it (DPKG_ADMINDIR, dpkg(1))."""
-    directory = parameters.get("admindir")
-    if not isinstance(directory, str) or directory in ("", "/var/lib/dpkg"):
-        return None
-    return f"its directory is {shown(directory)}"
+    That is DPKG_ROOT, DPKG_ADMINDIR and DPKG_FORCE, dpkg(1); its configuration may have more than its words.
+    """
+    root, database = parameters.get("root"), parameters.get("admindir")
+    environment = parameters.get("environment")
+    forced = environment.get("DPKG_FORCE") if isinstance(environment, dict) else None
+    told = places_of(command)
+    return Places(
+        root=os.fsencode(root) if isinstance(root, str) and root else told.root,
+        database=os.fsencode(database) if isinstance(database, str) and database else told.database,
+        scripts_outside=told.scripts_outside
+        or (isinstance(forced, str) and runs_scripts_outside(os.fsencode(forced))),
+    )
 
 
 def is_this_root(path: bytes, peer: Peer, cwd: bytes) -> bool:
@@ -100,10 +110,26 @@ def is_this_root(path: bytes, peer: Peer, cwd: bytes) -> bool:
 
     Or may be: what cannot be looked at is no reason to leave a transaction unjudged.
     """
-    seen_by_peer = b"/proc/%d/root" % peer.pid
+    if is_named_root(path):
+        return True
     try:
-        there = os.stat((seen_by_peer if os.path.isdir(seen_by_peer) else b"") + os.path.join(cwd, path))
-        here = os.stat(b"/")
+        return os.path.samestat(os.stat(seen_by(peer, cwd, path)), os.stat(b"/"))
     except (OSError, ValueError):
         return True
+
+
+def is_this_database(path: bytes, peer: Peer, cwd: bytes) -> bool:
+    """Whether a path, as ``peer`` names it in ``cwd``, is this system's package database, by any name."""
+    if is_named_database(path):
+        return True
+    try:
+        there, here = (os.stat(seen_by(peer, cwd, one)) for one in (path, DATABASE))
+    except (OSError, ValueError):
+        return False
     return os.path.samestat(there, here)
+
+
+def seen_by(peer: Peer, cwd: bytes, path: bytes) -> bytes:
+    """Return where this process finds what ``peer`` calls ``path`` in ``cwd``."""
+    root = b"/proc/%d/root" % peer.pid
+    return (root if os.path.isdir(root) else b"") + os.path.join(cwd, path)

@@ -23,10 +23,10 @@ from aptguard.guard.examination import examine
 from aptguard.guard.hook_parameters import (
     action_of,
     cwd_of,
-    is_foreign,
+    is_this_database,
     is_this_root,
     message_of,
-    other_database_of_dpkg,
+    places_of_dpkg,
     run_of,
     style_of,
     words_of,
@@ -61,6 +61,7 @@ from aptguard.transaction.apt_protocol import (
 from aptguard.transaction.dpkg_command import CHANGING, DpkgCommandError, read_dpkg_command
 from aptguard.transaction.fingerprint import fingerprint, short_id
 from aptguard.transaction.model import Action, Caller, Transaction
+from aptguard.transaction.other_system import is_another_system, why_partly_another
 from aptguard.transaction.package_state import PackageState
 
 _NOT_SEEN = "mount -t proc proc /proc: without it dpkg's command line cannot be seen"
@@ -98,18 +99,19 @@ def judge_apt(
         approved=approved,
     )
 
-    def is_this(directory: bytes) -> bool:
-        return is_this_root(directory, peer, cwd_of(parameters))
-
     try:
         apt_input = read_apt_input(message)
     except ProtocolError as error:
         return unreadable(f"apt's message to its hook cannot be read: {error}")
-    if foreign_root(apt_input.configuration, is_this_root=is_this) is not None:
-        return {"exit": 0, "text": "", "verdict": "", "outcome": "not this machine", "id": ""}
-    elsewhere = other_database(apt_input.configuration)
+    here = {
+        "is_this_root": partial(is_this_root, peer=peer, cwd=cwd_of(parameters)),
+        "is_this_database": partial(is_this_database, peer=peer, cwd=cwd_of(parameters)),
+    }
+    if foreign_root(apt_input.configuration, **here) is not None:
+        return _not_this_machine()
+    elsewhere = other_database(apt_input.configuration, **here)
     if elsewhere is not None:
-        return unreadable(f"apt plans by another package database: {elsewhere}.")
+        return unreadable(elsewhere)
     database = state.database()
     try:
         transaction = transaction_from_apt(apt_input, _states(apt_input, database), argv)
@@ -182,11 +184,13 @@ def judge_dpkg(
         if not _says(words, action):
             return unreadable(f"Its command line '{' '.join(words)}' is not that of a dpkg --{action}.")
         cwd = working_directory(run, cwd_of(parameters))
-        if not command.changes_packages or is_foreign(command, peer, cwd):
-            return {"exit": 0, "text": "", "verdict": "", "outcome": "not this machine", "id": ""}
-        elsewhere = command.other_database or other_database_of_dpkg(parameters)
+        places = places_of_dpkg(command, parameters)
+        here = (partial(is_this_root, peer=peer, cwd=cwd), partial(is_this_database, peer=peer, cwd=cwd))
+        if not command.changes_packages or is_another_system(places, *here):
+            return _not_this_machine()
+        elsewhere = why_partly_another(places, *here)
         if elsewhere is not None:
-            return unreadable(f"dpkg works by another package database: {elsewhere}.")
+            return unreadable(elsewhere)
         caller = caller_from_request(parameters, pid=peer.pid, uid=peer.uid)
         unpack_only = command.action == "unpack"
         text = " ".join(os.fsdecode(word) for word in argv)
@@ -268,6 +272,10 @@ def _examiner(
         cancelled=waiting.cancelled,
         record=state.record,
     )
+
+
+def _not_this_machine() -> dict[str, Any]:
+    return {"exit": 0, "text": "", "verdict": "", "outcome": "not this machine", "id": ""}
 
 
 def _states(apt_input: AptInput, database: DpkgDatabase) -> dict[tuple[str, str], PackageState]:

@@ -6,7 +6,6 @@ Source: apt.conf(5), and SendPkgsInfo in apt-pkg/deb/dpkgpm.cc, unchanged from a
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,15 @@ from aptguard.transaction.configuration import AptConfiguration
 from aptguard.transaction.dpkg_command import DpkgCommand, DpkgCommandError, read_dpkg_command
 from aptguard.transaction.frontend import is_dselect_upgrade, recognise_frontend, recorded_command_line
 from aptguard.transaction.model import Action, Item, Transaction
+from aptguard.transaction.other_system import (
+    DATABASE,
+    is_another_system,
+    is_named_database,
+    is_named_root,
+    normal_path,
+    places_of,
+    why_partly_another,
+)
 from aptguard.transaction.package_state import PackageState
 from aptguard.transaction.purge_or_remove import purge_or_remove
 
@@ -92,40 +100,50 @@ def read_apt_input(data: bytes) -> AptInput:
 
 
 def foreign_root(
-    configuration: AptConfiguration, *, is_this_root: Callable[[bytes], bool] | None = None
+    configuration: AptConfiguration,
+    *,
+    is_this_root: Callable[[bytes], bool] = is_named_root,
+    is_this_database: Callable[[bytes], bool] = is_named_database,
 ) -> str | None:
-    """Return why apt changes the files of another system than this one, None when it changes this one's.
+    """Return why apt changes another system than this one, None when it changes anything of this one.
 
     With ``DPkg::Chroot-Directory`` or ``RootDir`` apt runs dpkg (and the hooks) inside that directory; with
-    ``--root`` or ``--instdir`` among ``DPkg::Options`` dpkg works on another one. Another ``Dir`` or status
-    file alone is no reason: dpkg still changes this system (``other_database``).
-    ``is_this_root`` says of a directory whether it is this system's root under another name (a bind mount,
-    ``/proc/self/root``); without it names alone decide.
+    ``--root`` among ``DPkg::Options`` dpkg works on another one. Another ``Dir`` or status file alone is no
+    reason: dpkg still changes this system (``other_database``).
+    The last two arguments say of a directory whether it is this system's under another name (a bind mount,
+    ``/proc/self/root``); without them names alone decide.
     """
     for tag in ("RootDir", "DPkg::Chroot-Directory"):
         value = configuration.find(tag)
-        if value is not None and _normal(value) != b"/" and not (is_this_root and is_this_root(value)):
+        if value is not None and not is_named_root(value) and not is_this_root(value):
             return f"{tag} is set to {shown(value)}"
     command = _dpkg_options(configuration)
-    instdir = command.instdir if isinstance(command, DpkgCommand) else None
-    if instdir is not None and _normal(instdir) != b"/" and not (is_this_root and is_this_root(instdir)):
-        return f"DPkg::Options make dpkg work on {shown(instdir)}"
+    if isinstance(command, DpkgCommandError):
+        return None
+    places = places_of(command)
+    if is_another_system(places, is_this_root, is_this_database):
+        return f"DPkg::Options make dpkg work on {shown(places.root)}"
     return None
 
 
-def other_database(configuration: AptConfiguration) -> str | None:
-    """Return why apt plans by another package database than this system's, None when by its own.
+def other_database(
+    configuration: AptConfiguration,
+    *,
+    is_this_root: Callable[[bytes], bool] = is_named_root,
+    is_this_database: Callable[[bytes], bool] = is_named_database,
+) -> str | None:
+    """Return in sentences why apt or its dpkg works by another package database than this system's.
 
-    dpkg then does to this system what a plan for another one says, and the rehearsal cannot promise
-    anything.
+    Or on another root without being foreign_root(); None when all is this system's own. Else dpkg does to
+    this system what a plan for another one says, and the rehearsal cannot promise anything.
     """
     status = _file(configuration, "Dir::State::status")
-    if status != b"/var/lib/dpkg/status":
-        return f"Dir::State::status is {shown(status)}"
+    if status != DATABASE + b"/status":
+        return f"apt plans by another package database: Dir::State::status is {shown(status)}."
     command = _dpkg_options(configuration)
     if isinstance(command, DpkgCommandError):
-        return f"DPkg::Options are not understood: {command}"
-    return command.other_database
+        return f"DPkg::Options are not understood: {command}."
+    return why_partly_another(places_of(command), is_this_root, is_this_database)
 
 
 def transaction_from_apt(
@@ -292,18 +310,13 @@ def _item(line: AptItem, action: Action, purge_assumed: bool) -> Item:
     )
 
 
-def _normal(path: bytes) -> bytes:
-    normal = posixpath.normpath(path)
-    return b"/" + normal.lstrip(b"/") if normal.startswith(b"/") else normal
-
-
 def _file(configuration: AptConfiguration, tag: str) -> bytes:
     """Return the absolute file of ``tag``, made from its parents' values as apt's FindFile does it."""
     value = configuration.find(tag) or b""
     while not value.startswith(b"/") and "::" in tag:
         tag = tag.rpartition("::")[0]
         value = (configuration.find(tag) or b"").rstrip(b"/") + b"/" + value
-    return _normal(value)
+    return normal_path(value)
 
 
 def _dpkg_options(configuration: AptConfiguration) -> DpkgCommand | DpkgCommandError:

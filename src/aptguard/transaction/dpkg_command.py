@@ -2,12 +2,12 @@
 """dpkg's command line: what one call of dpkg is told to do; standard library only.
 
 Source: dpkg(1), and dpkg_options_parse of dpkg 1.21 to 1.22: options end at the first word that is none, a
-long option takes its value after ``=`` or as the next word, short options cluster.
+long option takes its value after ``=`` or as the next word, short options cluster. What is forced or refused
+stands after ``-`` (``--force-depends``) or in the next word.
 """
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -61,6 +61,7 @@ _WITH_VALUE = frozenset((
     "log", "pre-invoke", "post-invoke", "path-exclude", "path-include", "verify-format", "command-fd",
 ))
 # fmt: on
+_FORCING = ("force", "no-force", "refuse")
 _WORDS_IN_NAME = ("force-", "no-force-", "refuse-", "assert-", "validate-")
 _NO_ACT = frozenset(("no-act", "simulate", "dry-run"))
 # fmt: off
@@ -103,21 +104,20 @@ class DpkgCommand:
         return not self.no_act and self.action in CHANGING
 
     @property
-    def foreign_root(self) -> str | None:
-        """Why the call changes the files of another system, None when it changes this one's.
+    def scripts_outside(self) -> bool:
+        """Whether maintainer scripts are run outside of another root (``--force-script-chrootless``)."""
+        outside = False
+        for option in self.options:
+            for forcing in _FORCING:
+                things = option.removeprefix(f"--{forcing}-".encode())
+                if things != option and runs_scripts_outside(things):
+                    outside = forcing == "force"
+        return outside
 
-        ``--admindir`` alone still changes this one's: see ``other_database``.
-        """
-        if self.instdir is not None and _normal(self.instdir) != b"/":  # --root sets it as well
-            return f"dpkg is called to work on {shown(self.instdir)}"
-        return None
 
-    @property
-    def other_database(self) -> str | None:
-        """Why the call changes this system by another package database, None when by its own."""
-        if self.admindir is not None and _normal(self.admindir) != b"/var/lib/dpkg":
-            return f"dpkg is called with --admindir={shown(self.admindir)}"
-        return None
+def runs_scripts_outside(forced: bytes) -> bool:
+    """Whether the things that dpkg was told to force (``depends,all``) include script-chrootless."""
+    return not {b"all", b"script-chrootless"}.isdisjoint(forced.split(b","))
 
 
 def read_dpkg_command(argv: Sequence[bytes]) -> DpkgCommand:
@@ -181,6 +181,8 @@ def _options(words: Iterator[bytes], rest: list[bytes]) -> Iterator[tuple[str, b
 def _long_option(text: bytes, words: Iterator[bytes]) -> tuple[str, bytes | None]:
     raw, separator, value = text.partition(b"=")
     name = raw.decode("ascii", "surrogateescape")
+    if name in _FORCING and not separator:
+        return f"{name}-{_next(words, f'--{name}').decode('ascii', 'surrogateescape')}", None
     known = name in _FLAGS or name in _NO_ACT or name in _WITH_VALUE or _is_action(name)
     if not known and not any(name.startswith(word) for word in _WORDS_IN_NAME):
         raise DpkgCommandError(f"--{shown(name)[:60]} is no option of dpkg that aptguard knows")
@@ -218,7 +220,3 @@ def _next(words: Iterator[bytes], option: str) -> bytes:
         return next(words)
     except StopIteration:
         raise DpkgCommandError(f"dpkg's option {option} stands without its value") from None
-
-
-def _normal(path: bytes) -> bytes:
-    return b"/" + posixpath.normpath(path).lstrip(b"/") if path else b"/"
