@@ -38,6 +38,7 @@ from aptguard.guard.putting_back import PuttingBack
 from aptguard.guard.run_watch import parent_run
 from aptguard.guard.selections import Wish, selections_to_put_back, wishes_of
 from aptguard.guard.settling import as_removals, to_be_settled
+from aptguard.guard.standing_wishes import why_not_set_aside, with_standing_wishes
 from aptguard.guard.state import GuardState
 from aptguard.guard.unreadable import admit_unreadable
 from aptguard.guard.waiting import Waiting
@@ -114,7 +115,14 @@ def judge_apt(
         return unreadable(elsewhere)
     database = state.database()
     try:
-        transaction = transaction_from_apt(apt_input, _states(apt_input, database), argv)
+        planned = transaction_from_apt(apt_input, _states(apt_input, database), argv)
+        standing = why_not_set_aside(planned, apt_input.configuration, database)
+        if standing is not None:
+            return unreadable(standing)
+        transaction = with_standing_wishes(planned, database)
+        removals = as_removals(planned)
+        if removals is not None:
+            removals = with_standing_wishes(removals, database)
         caller = caller_from_request(parameters, pid=peer.pid, uid=peer.uid)
     except Exception as error:
         return unreadable(f"The transaction cannot be prepared: {error}")
@@ -122,18 +130,17 @@ def judge_apt(
     examined = _examiner(state, caller, loaded.policy, database, peer, waiting)
     try:
         report = examined(transaction)
-        removals = as_removals(transaction) if report.verdict is not Verdict.ALLOW else None
-        if removals is not None and dpkg_hook_is_wired():
+        if report.verdict is not Verdict.ALLOW and removals is not None and dpkg_hook_is_wired():
             gentler = examined(removals)
             if gentler.verdict is Verdict.ALLOW:
-                settle, transaction, report = to_be_settled(transaction), removals, gentler
+                settle, transaction, report = to_be_settled(planned), removals, gentler
     except RehearsalCancelledError:  # by ^C, which is no leave either
-        putting_back.blocked(_wishes(state, transaction, database), run)
+        putting_back.blocked(_wishes(state, planned, database), run)
         raise
     known = _removals_known(report, database)
     reply = admit(state, report, loaded.policy, run=run, style=style, removals_known=known, approved=approved)
     purged = [item.qualified for item in transaction.items if item.action is Action.PURGE]
-    wishes = _wishes(state, transaction, database) if reply["exit"] == REFUSED else ()
+    wishes = _wishes(state, planned, database) if reply["exit"] == REFUSED else ()
     putting_back.blocked(wishes, run)
     selections = selections_to_put_back(wishes)
     return {**reply, "purge": purged, "settle": settle, "selections": selections}
@@ -237,6 +244,7 @@ def check(state: GuardState, parameters: Mapping[str, Any], peer: Peer, waiting:
     try:
         apt_input = read_apt_input(plan)
         planned = transaction_from_apt(apt_input, _states(apt_input, database))
+        planned = with_standing_wishes(planned, database)
         transaction = _asked_as(planned, _asked(operation, names))
         caller = caller_from_request(parameters, pid=peer.pid, uid=peer.uid)
     except (ProtocolError, ValueError) as error:

@@ -75,6 +75,10 @@ class DpkgDatabase:
             stanzas = {(name, kind): one for name, kinds in named.items() for kind, one in kinds.items()}
         return {key: PackageState(stanza.selection, stanza.status) for key, stanza in stanzas.items()}
 
+    def may_have_selected(self, selection: str) -> bool:
+        """Whether any package may have this ``selection``; without looking at each, which takes its time."""
+        return self._status_file.may_have_selected(selection)
+
     def stanzas(self, packages: Iterable[str]) -> dict[str, dict[str, Stanza]]:
         """Return the stanzas of ``packages`` (names without architecture) by name, then by architecture."""
         wanted = frozenset(packages)

@@ -119,6 +119,11 @@ class StatusFile:
             found[stanza.package, stanza.architecture] = stanza
         return found
 
+    def may_have_selected(self, selection: str) -> bool:
+        """Whether any line looks like the Status of a package with this ``selection``."""
+        line = re.compile(rb"status:[ \t]*%s[ \t]" % selection.encode())
+        return any(line.search(data.lower()) for data in self._parts)  # much faster than without case
+
     def _all(self) -> Iterator[bytes]:
         for data in self._parts:
             for text in re.split(rb"\n[ \t]*\n", data):
