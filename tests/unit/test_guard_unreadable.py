@@ -173,6 +173,39 @@ def test_a_call_that_works_on_parts_of_two_machines_is_stopped_and_on_another_on
     assert reason in " ".join(reply["text"].split())
 
 
+def test_a_missing_archive_is_said_in_one_line_and_is_no_event(stage: Stage) -> None:
+    reply = stage.ask("JudgeDpkg", argv=["dpkg", "-i", "/no/such.deb"], action="install", run="1-1")
+    assert (reply["exit"], reply["id"]) == (10, "")
+    assert reply["text"].splitlines() == [
+        "aptguard: stopped, nothing has been changed: there is no file /no/such.deb"
+    ]
+    assert stage.sent == [] and stage.ask("Log")["reports"] == []
+
+
+@pytest.mark.parametrize("policy", ['mode = "report"', 'when_unable = "allow"'])
+def test_a_missing_archive_stops_nothing_where_nothing_is_to_be_stopped(stage: Stage, policy: str) -> None:
+    stage.policy(policy)
+    assert (
+        stage.ask("JudgeDpkg", argv=["dpkg", "-i", "/no/such.deb"], action="install", run="1-1")["exit"] == 0
+    )
+
+
+def test_a_missing_archive_stops_nothing_during_a_pause(stage: Stage) -> None:
+    now = time.time()
+    stage.guard._state.ledger.set_pause(Pause(now, now + 600, "test", Grantor(0)))
+    assert (
+        stage.ask("JudgeDpkg", argv=["dpkg", "-i", "/no/such.deb"], action="install", run="1-1")["exit"] == 0
+    )
+
+
+def test_an_archive_that_is_there_and_is_none_is_told_as_ever(stage: Stage, tmp_path: Path) -> None:
+    (tmp_path / "odd.deb").write_text("no archive")
+    words = ["dpkg", "-i", "odd.deb"]
+    reply = stage.ask("JudgeDpkg", argv=words, action="install", run="1-1", cwd=str(tmp_path))
+    assert (reply["exit"], reply["verdict"]) == (10, "unknown")
+    assert "cannot be read as a Debian archive" in " ".join(reply["text"].split())
+
+
 def test_a_call_of_dpkg_that_cannot_be_prepared_is_stopped_with_an_id(stage: Stage) -> None:
     reply = stage.ask("JudgeDpkg", argv=["dpkg", "--remove", "toy"], environment={"A": 1}, run="1-1")
     assert (reply["exit"], reply["verdict"]) == (10, "unknown")

@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from aptguard.guard.absent_archive import answer_for_absent_archive
 from aptguard.guard.admission import REFUSED, admit
 from aptguard.guard.aftermath import Aftermath
 from aptguard.guard.caller import caller_from_request
@@ -198,6 +199,10 @@ def judge_dpkg(
         elsewhere = why_partly_another(places, *here)
         if elsewhere is not None:
             return unreadable(elsewhere)
+        paused = state.pause_in_force() is not None
+        refused = answer_for_absent_archive(command, peer, cwd, loaded.policy, style, paused=paused)
+        if refused is not None:
+            return refused
         caller = caller_from_request(parameters, pid=peer.pid, uid=peer.uid)
         unpack_only = command.action == "unpack"
         text = " ".join(os.fsdecode(word) for word in argv)
