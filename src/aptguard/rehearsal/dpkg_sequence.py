@@ -11,8 +11,8 @@ Source: pkgDPkgPM::Go in apt's apt-pkg/deb/dpkgpm.cc (2.6 and 3.0 agree). It dif
 * apt calls ``--configure --pending`` before the purge too. Even with ``--no-triggers`` that call runs all
   pending triggers, which cost more than everything else; here it names the packages that wait for it, and
   the triggers come last.
-* apt purges by ``--purge --pending``, and has the selections of all other packages be ``install`` meanwhile.
-  Here the call names what it purges, so that nobody's older wish is fulfilled either.
+* apt purges by ``--purge --pending``, and has the selections of all other installed packages be ``install``
+  meanwhile. Here the call names what it purges; older wishes that apt fulfils are items of the transaction.
 """
 
 from __future__ import annotations
