@@ -29,7 +29,7 @@ TEST_PACKAGES := $(BUILD_PACKAGES) $(RUNTIME_PACKAGES) python3-pytest python3-py
 	chromium lintian man-db python3-jsonschema shellcheck mmdebstrap systemd-container \
 	systemd-journal-remote util-linux zsh btrfs-progs e2fsprogs erofs-utils squashfs-tools xfsprogs
 
-SHELL_SCRIPTS = $(shell grep -rlIE '^#! ?/bin/(ba|da)?sh' .ci debian docs hooks tests --exclude-dir=aptguard) \
+SHELL_SCRIPTS = $(shell grep -rlIE '^#! ?/bin/(ba|da)?sh' .ci debian docs hooks systemd tests --exclude-dir=aptguard) \
 	src/aptguard/cli/completions/bash/aptguard
 
 # Tests that share a booted machine stay together (tests/conftest.py). One that fails is tried again,

@@ -14,7 +14,7 @@ PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file
 TOOLS = os.path.join(PROJECT, "build", "venv", "bin")
 
 # As in the Makefile's SHELL_SCRIPTS.
-PLACES = (".ci", "debian", "docs", "hooks", "tests")
+PLACES = (".ci", "debian", "docs", "hooks", "systemd", "tests")
 COMPLETION = os.path.join(PROJECT, "src/aptguard/cli/completions/bash/aptguard")  # no program
 SHELL = re.compile(rb"#! ?/bin/(ba|da)?sh\b")
 

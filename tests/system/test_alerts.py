@@ -180,3 +180,60 @@ def test_the_shipped_example_mails_what_was_blocked(machine: Guest) -> None:
     assert re.search(rf"^Subject: aptguard on \S+: blocked {identifier}$", mail, re.MULTILINE)
     assert TREASURE in mail and "heir postrm remove" in mail
     machine.run("rm /etc/aptguard/notify.d/*; aptguard log")
+
+
+# The notifier alone: its module is the daemon's, too.
+DROP_IN = "/run/systemd/system/aptguard-notify.service.d"
+BROKEN = "[Service]\nExecStart=\nExecStart=/usr/bin/python3 -I -m aptguard.alerts.of_no_such_name\n"
+TELL = '#!/bin/sh\necho "$1" >> /root/told\n'
+
+
+def starts_of_the_notifier(guest: Guest) -> int:
+    return len(guest.journal("UNIT=aptguard-notify.service", "JOB_TYPE=start", "JOB_RESULT=failed"))
+
+
+def wait_until_it_rests(guest: Guest) -> None:
+    """Wait for the end of the notifier, and for what systemd does after that."""
+    ended = "systemctl show --value -p ActiveState aptguard-notify.service"
+    rests = lambda: guest.run(ended).stdout.strip() in ("inactive", "failed")  # noqa: E731
+    assert comes(lambda: rests() and guest.run(["ls", "-A", "/run/aptguard/notify"]).stdout == "")
+
+
+def test_a_notifier_that_does_not_start_is_not_tried_for_ever_and_tells_all_once_it_does(
+    machine: Guest,
+) -> None:
+    machine.write("/etc/aptguard/notify.d/tell", TELL, 0o755)
+    before = starts_of_the_notifier(machine)
+    machine.write(f"{DROP_IN}/broken.conf", BROKEN)
+    machine.run(["systemctl", "daemon-reload"])
+    try:
+        machine.run("aptguard pause --for 1min --reason trial; aptguard resume")
+        assert comes(lambda: starts_of_the_notifier(machine) > before)
+        wait_until_it_rests(machine)
+        assert starts_of_the_notifier(machine) - before <= 2, "once for each event"
+        assert machine.run(["systemctl", "is-active", "aptguard-notify.path"]).stdout == "active\n"
+    finally:
+        machine.run(f"rm -r {DROP_IN}; systemctl daemon-reload")
+    assert not machine.exists("/root/told")
+    blocked(machine)
+    assert comes(lambda: machine.exists("/root/told") and "blocked" in machine.read("/root/told"))
+    assert machine.read("/root/told").split() == ["paused", "resumed", "blocked"]
+    assert machine.run(["ls", "-A", "/run/aptguard/notify-aside"]).stdout == ""
+    machine.run("rm /etc/aptguard/notify.d/* /root/told; aptguard log")
+
+
+def test_what_is_no_event_does_not_start_the_notifier_for_ever(machine: Guest) -> None:
+    machine.write("/etc/aptguard/notify.d/tell", TELL, 0o755)
+    machine.run("mkdir -p /run/aptguard/notify/stray/directory")
+    wait_until_it_rests(machine)
+    assert machine.run("ls /run/aptguard/notify-aside/stray.*").stdout == "directory\n"
+    blocked(machine)
+    assert comes(lambda: machine.exists("/root/told") and machine.read("/root/told") == "blocked\n")
+    machine.run("rm -r /run/aptguard/notify-aside /etc/aptguard/notify.d/* /root/told; aptguard log")
+
+
+def test_a_hundred_events_in_a_row_are_all_told(machine: Guest) -> None:
+    machine.write("/etc/aptguard/notify.d/tell", TELL, 0o755)
+    machine.run("for _ in $(seq 50); do aptguard pause --for 1min --reason trial && aptguard resume; done")
+    assert comes(lambda: machine.read("/root/told").split() == ["paused", "resumed"] * 50)
+    machine.run("rm /etc/aptguard/notify.d/* /root/told; aptguard log")

@@ -286,6 +286,69 @@ def test_a_flood_of_events_is_bounded(tmp_path: Path, places) -> None:
     assert len(os.listdir(places["queue"])) == 100
 
 
+def waiting(places: dict[str, str], name: str, event: str, *, aside: bool = False) -> None:
+    """Leave an event in the queue, or beside it, where a notifier that failed has left it."""
+    directory = Path(places["queue"] + ("-aside" if aside else ""))
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / name).write_text(json.dumps({"event": event}))
+
+
+def told(tmp_path: Path, places: dict[str, str]) -> list[str]:
+    """Work the queue off and return the events that a program is told."""
+    file = tmp_path / "told"
+    program(tmp_path, "tell", f'echo "$1" >> {file}')
+    assert notify.work_off(queue=places["queue"], programs=places["programs"]) == 0
+    return file.read_text().split() if file.exists() else []
+
+
+def test_what_is_no_event_is_put_aside_and_keeps_no_event_waiting(tmp_path: Path, places, trusting) -> None:
+    waiting(places, "1.json", "blocked")
+    waiting(places, "9.json", "unknown")
+    queue = Path(places["queue"])
+    (queue / "5-directory" / "in-it").mkdir(parents=True)
+    os.mkfifo(queue / "5-fifo")
+    (queue / "5-link").symlink_to("/etc/passwd")
+    (queue / "5-text").write_text("no JSON")
+    assert told(tmp_path, places) == ["blocked", "unknown"]
+    assert os.listdir(queue) == []
+    aside = os.listdir(tmp_path / "run" / "notify-aside")
+    assert sorted(name.partition(".")[0] for name in aside) == ["5-directory", "5-fifo", "5-link"]
+    waiting(places, "10.json", "paused")
+    (queue / "5-directory").mkdir()
+    assert told(tmp_path, places) == ["blocked", "unknown", "paused"]
+
+
+def test_what_a_notifier_that_failed_has_left_is_told_first_by_the_next(
+    tmp_path: Path, places, trusting
+) -> None:
+    waiting(places, "1.json", "degraded", aside=True)
+    waiting(places, "2.json", "paused", aside=True)
+    waiting(places, "3.json", "blocked")
+    assert told(tmp_path, places) == ["degraded", "paused", "blocked"]
+    assert os.listdir(tmp_path / "run" / "notify-aside") == []
+
+
+def test_what_can_neither_be_taken_nor_put_aside_is_a_failure_once_all_else_is_told(
+    tmp_path: Path, places, trusting
+) -> None:
+    waiting(places, "2.json", "blocked")
+    (Path(places["queue"]) / "1-directory").mkdir()
+    (tmp_path / "run" / "notify-aside").write_text("no directory")
+    with pytest.raises(OSError, match="1-directory"):
+        told(tmp_path, places)
+    assert (tmp_path / "told").read_text() == "blocked\n"
+
+
+def test_of_what_lies_aside_the_newest_is_kept_and_the_queue_stays_open(tmp_path: Path, places) -> None:
+    program(tmp_path, "tell", "true")
+    for number in range(120):
+        waiting(places, f"{number:03}.json", "blocked", aside=True)
+    outlets(tmp_path, places).told(*stopped())
+    assert len(os.listdir(places["queue"])) == 1
+    left = sorted(os.listdir(tmp_path / "run" / "notify-aside"))
+    assert left == [f"{number:03}.json" for number in range(20, 120)]
+
+
 def test_a_danger_is_new_once_and_again_when_it_has_been_away(tmp_path: Path) -> None:
     danger = Finding("account-home", Severity.WARN, "Its home is /.", "home", account="sleeper")
     other = Finding("account-home", Severity.WARN, "Its home is /etc.", "home", account="other")

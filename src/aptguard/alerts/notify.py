@@ -4,6 +4,10 @@
 Whoever judges only queues a file. aptguard-notify.path starts ``python3 -I -m aptguard.alerts.notify`` for
 it, outside of the daemon's confinement, which would keep mail and network from these programs; without
 systemd it is started as a process of its own. So no transaction ever waits for them.
+
+The path unit starts it again and again while anything is in the queue. So what cannot be taken out of it is
+put aside, beside the queue; and so is all of it where this program fails (systemd/notify-failed). It is told
+with the next event.
 """
 
 from __future__ import annotations
@@ -25,7 +29,8 @@ from typing import Any
 PROGRAMS = "/etc/aptguard/notify.d"
 QUEUE = "/run/aptguard/notify"
 SECONDS = 30.0  # for one program and one event
-_MOST = 100  # waiting events; more would be a flood that nobody reads
+_MOST = 100  # waiting events, and as many aside; more would be a flood that nobody reads
+_ASIDE = "-aside"  # behind the queue's name
 _NAME = re.compile(r"[A-Za-z0-9_-]+")  # run-parts(8)
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 
@@ -41,6 +46,7 @@ def queue_event(document: dict[str, Any], *, queue: str = QUEUE, programs: str =
         os.makedirs(queue, mode=0o700, exist_ok=True)
         if len(os.listdir(queue)) >= _MOST:
             raise OSError(f"{_MOST} events wait in {queue} for the programs in {programs}")
+        _forget_the_oldest(queue + _ASIDE)
         # Made beside the queue: what is in the queue is whole.
         descriptor, name = tempfile.mkstemp(dir=os.path.dirname(queue), prefix=".notify-")
         with open(descriptor, "w", encoding="ascii") as file:
@@ -63,7 +69,10 @@ def start_detached() -> None:
 
 
 def work_off(*, queue: str = QUEUE, programs: str = PROGRAMS, seconds: float = SECONDS) -> int:
-    """Give each waiting event to each program, and return how many programs failed or were refused."""
+    """Give each waiting event to each program, and return how many programs failed or were refused.
+
+    Raises OSError at the end where something could neither be taken out of the queue nor put aside.
+    """
     failed = 0
     for event, document in _waiting(queue):
         for path in _programs(programs):
@@ -105,26 +114,68 @@ def _waiting(queue: str) -> Iterator[tuple[str, bytes]]:
         return
     try:
         fcntl.flock(directory, fcntl.LOCK_EX)
-        while names := sorted(os.listdir(directory)):
+        for name in _names(queue + _ASIDE):
+            with contextlib.suppress(OSError):  # it stays there, where it starts nothing
+                yield from _events(_taken(os.path.join(queue + _ASIDE, name)))
+        stuck: set[str] = set()
+        while names := sorted({*os.listdir(directory)} - stuck):
             for name in names:
-                path = os.path.join(queue, name)
                 try:
-                    with open(path, "rb") as file:
-                        document = file.read()
-                finally:
-                    os.unlink(path)
-                with contextlib.suppress(ValueError, KeyError, TypeError):
-                    yield str(json.loads(document)["event"]), document
+                    document = _taken(os.path.join(queue, name))
+                except OSError:
+                    if not _put_aside(queue, name):
+                        stuck.add(name)
+                else:
+                    yield from _events(document)
+        if stuck:
+            raise OSError(
+                f"this can neither be taken out of {queue} nor put aside: {', '.join(sorted(stuck))}"
+            )
     finally:
         os.close(directory)
 
 
-def _programs(directory: str) -> list[str]:
+def _taken(path: str) -> bytes:
+    """Return what is in a file and take it away; OSError where either cannot be done."""
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+        raise OSError(f"{path} is no regular file")
+    with open(path, "rb") as file:
+        document = file.read()
+    os.unlink(path)
+    return document
+
+
+def _events(document: bytes) -> Iterator[tuple[str, bytes]]:
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        yield str(json.loads(document)["event"]), document
+
+
+def _put_aside(queue: str, name: str) -> bool:
+    """Take what is no event out of the queue, under a name that nothing else has."""
     try:
-        names = sorted(name for name in os.listdir(directory) if _NAME.fullmatch(name))
+        os.makedirs(queue + _ASIDE, mode=0o700, exist_ok=True)
+        os.rename(os.path.join(queue, name), os.path.join(queue + _ASIDE, f"{name}.{time.time_ns()}"))
+    except OSError:
+        return False
+    return True
+
+
+def _forget_the_oldest(aside: str) -> None:
+    """Keep the newest events that lie aside; all are in the journal."""
+    for name in _names(aside)[:-_MOST]:
+        with contextlib.suppress(OSError):
+            os.unlink(os.path.join(aside, name))
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return sorted(os.listdir(directory))
     except OSError:
         return []
-    return [os.path.join(directory, name) for name in names]
+
+
+def _programs(directory: str) -> list[str]:
+    return [os.path.join(directory, name) for name in _names(directory) if _NAME.fullmatch(name)]
 
 
 def _run(path: str, event: str, document: bytes, seconds: float) -> str:
@@ -146,4 +197,4 @@ def _run(path: str, event: str, document: bytes, seconds: float) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(1 if work_off() else 0)
+    work_off()  # a program of the administrator's that fails is no failure of this one
