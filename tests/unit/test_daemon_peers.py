@@ -84,6 +84,47 @@ def test_whoever_calls_from_another_root_directory_is_not_answered_about_this_ma
     assert bench.handler.seen == []
 
 
+IN_A_MOUNT_NAMESPACE = """
+import socket, sys
+with socket.socket(socket.AF_UNIX) as connection:
+    connection.connect(sys.argv[1])
+    connection.sendall(sys.argv[2].encode() + b"\\0")
+    sys.stdout.buffer.write(connection.recv(65536))
+"""
+
+
+def asked_behind(bench, mounting: str, method: str) -> bytes:
+    """Return the reply to a caller in a mount namespace of its own, after ``mounting`` there."""
+    words = ["/usr/bin/python3", "-c", IN_A_MOUNT_NAMESPACE, bench.path, message(method).decode()[:-1]]
+    around = ["unshare", "--mount", "sh", "-ec", f'{mounting}; exec "$@"', "sh"]
+    return subprocess.run([*around, *words], stdout=subprocess.PIPE, check=True).stdout
+
+
+@pytest.mark.needs_root
+@pytest.mark.parametrize("mounting", ["mount -t tmpfs x /opt", "mount --bind /usr/share /opt"])
+def test_a_caller_who_sees_other_files_is_not_judged_by_those_of_the_daemon(bench, mounting):
+    for method in ("JudgeApt", "JudgeDpkg", "Check"):
+        assert b"io.github.aptguard.OtherRoot" in asked_behind(bench, mounting, method)
+    assert bench.handler.seen == []
+    assert b"OtherRoot" not in asked_behind(bench, mounting, "GrantOverride")
+
+
+@pytest.mark.needs_root
+@pytest.mark.parametrize(
+    "mounting",
+    [
+        ":",
+        "mount --bind /usr /usr; mount -o remount,bind,ro /usr",
+        "umount -l /proc",
+        "mount -t proc x /proc",
+    ],
+)
+def test_a_caller_with_the_same_files_in_another_mount_namespace_is_judged_by_the_daemon(bench, mounting):
+    for method in ("JudgeApt", "JudgeDpkg", "Check"):
+        assert b"OtherRoot" not in asked_behind(bench, mounting, method)
+    assert [method for method, _, _ in bench.handler.seen] == ["JudgeApt", "JudgeDpkg", "Check"]
+
+
 def test_descriptors_beyond_what_means_anything_are_closed(bench):
     call(bench, "Log")
     before = open_descriptors(bench)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -81,3 +82,17 @@ def test_the_other_answer_is_rehearsed_and_counts_where_it_may_come(
     assert report.verdict is verdict
     (note,) = report.notes
     assert "toy/purge_data" in note and DATABASES in note
+
+
+def test_an_archive_that_cannot_be_read_never_has_the_same_id_twice(tmp_path: Path) -> None:
+    database = DpkgDatabase(Root(str(tmp_path)).path)
+    item = Item("toy", "amd64", Action.INSTALL, new_version="1", archive=os.fsencode(tmp_path / "toy.deb"))
+    transaction = Transaction("apt-get", (item,))
+
+    def judged() -> Report:
+        caller = Caller(pid=1, uid=0, user="root")
+        return examine(transaction, caller, default_policy(), database=database)
+
+    first, second = judged(), judged()
+    assert first.verdict is second.verdict is Verdict.UNKNOWN
+    assert first.fingerprint != second.fingerprint

@@ -8,7 +8,13 @@ import pytest
 from aptguard.changes.model import ViewName
 from aptguard.rehearsal import mount_plan
 from aptguard.rehearsal.mount_plan import MAY_HOLD, Cover, MountPlan, needs_a_server, plan_mounts
-from aptguard.rehearsal.mountinfo import Mount, is_below, read_mountinfo, visible_mounts
+from aptguard.rehearsal.mountinfo import (
+    Mount,
+    is_below,
+    lead_to_the_same_files,
+    read_mountinfo,
+    visible_mounts,
+)
 
 ROOT = b"27 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n"
 
@@ -280,3 +286,30 @@ def test_the_name_through_a_view_is_known_with_the_directory_that_has_both(
     path: bytes, layer: bytes, lines: tuple[bytes, ...], view: ViewName
 ) -> None:
     assert mount_plan.reachable_names(path, layer, mounts(*lines))[1] == (view,)
+
+
+TMP = b"30 27 0:30 / /tmp rw - tmpfs tmpfs rw"
+HOME = b"31 27 254:1 / /home rw - ext4 /dev/vdb rw"
+
+
+@pytest.mark.parametrize(
+    ("others", "same"),
+    [
+        ((TMP, HOME), True),
+        ((HOME, TMP), True),
+        ((TMP, HOME, b"40 27 254:0 /usr /usr ro - ext4 /dev/vda rw"), True),  # ProtectSystem=
+        ((TMP, HOME.replace(b"rw", b"ro")), True),
+        ((TMP, b"31 27 254:1 / /home rw - ext4 /dev/vdb rw", b"41 31 254:1 /a /home/a rw - ext4 x rw"), True),
+        ((TMP, HOME, b"42 27 0:50 / /proc rw - proc proc rw"), True),
+        ((TMP,), False),
+        ((TMP, HOME, b"43 31 254:1 /b /home/a rw - ext4 /dev/vdb rw"), False),
+        ((b"44 27 0:30 /private/tmp /tmp rw - tmpfs tmpfs rw", HOME), False),  # PrivateTmp=
+        ((TMP, HOME, b"45 27 254:0 /usr/local /usr rw - ext4 /dev/vda rw"), False),
+        ((TMP, HOME, b"46 31 0:60 / /home/a rw - tmpfs tmpfs rw"), False),
+    ],
+)
+def test_two_mount_namespaces_have_the_same_files_where_each_path_leads_to_the_same_one(
+    others: tuple[bytes, ...], same: bool
+) -> None:
+    assert lead_to_the_same_files(mounts(TMP, HOME), mounts(*others)) is same
+    assert lead_to_the_same_files(mounts(*others), mounts(TMP, HOME)) is same

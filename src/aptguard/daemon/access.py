@@ -12,9 +12,12 @@ from dataclasses import dataclass, field
 
 from aptguard.daemon.varlink import MAX_MESSAGE_BYTES, SERVICE, Call
 from aptguard.guard.peer import Peer
+from aptguard.rehearsal.mountinfo import Mount, lead_to_the_same_files, read_mountinfo, visible_mounts
 
 # What changes nothing and starts nothing.
 READING = frozenset(("Status", "Log"))
+# What is about files that the caller names.
+ABOUT_FILES = frozenset(("JudgeApt", "JudgeDpkg", "Check"))
 
 _REFUSALS_SECONDS = 60.0
 _SO_PEERGROUPS = 59  # asm-generic/socket.h
@@ -81,6 +84,26 @@ def shares_root(peer: Peer) -> bool:
         return os.path.samestat(os.stat(f"/proc/{peer.pid}/root/"), os.stat("/"))
     except OSError:  # gone, or of a pid namespace that cannot be seen from here
         return False
+
+
+def sees_the_same_files(peer: Peer) -> bool:
+    """Whether each path leads ``peer`` to the same file as this process, in whatever mount namespace it is.
+
+    With PrivateTmp= and the like (systemd.exec(5)) an archive or a database that it names is another file
+    here, or none.
+    """
+    try:
+        there, here = os.stat(f"/proc/{peer.pid}/ns/mnt"), os.stat("/proc/self/ns/mnt")
+        return os.path.samestat(there, here) or lead_to_the_same_files(
+            _mounts(f"{peer.pid}"), _mounts("self")
+        )
+    except (OSError, ValueError):
+        return False
+
+
+def _mounts(process: str) -> tuple[Mount, ...]:
+    with open(f"/proc/{process}/mountinfo", "rb") as file:
+        return visible_mounts(read_mountinfo(file.read()))
 
 
 def is_mount_namespace(descriptor: int) -> bool:

@@ -11,7 +11,13 @@ from typing import Any, Protocol
 
 from aptguard.alerts.journal import log
 from aptguard.daemon import varlink
-from aptguard.daemon.access import Access, is_mount_namespace, shares_root
+from aptguard.daemon.access import (
+    ABOUT_FILES,
+    Access,
+    is_mount_namespace,
+    sees_the_same_files,
+    shares_root,
+)
 from aptguard.daemon.interface import INTERFACE, CallRefusedError, answer_service, check_declared
 from aptguard.daemon.varlink import SERVICE, Call
 from aptguard.guard.errors import GuardError
@@ -102,6 +108,10 @@ def _result(
     if access.is_root(peer) and not shares_root(peer):
         raise GuardError(
             "OtherRoot", "The caller's root directory is not this machine's: run the engine there."
+        )
+    if call.method in ABOUT_FILES and not sees_the_same_files(peer):
+        raise GuardError(
+            "OtherRoot", "The caller's mount namespace shows other files than here: run the engine there."
         )
     if request.descriptors:
         if not is_mount_namespace(request.descriptors[0]):

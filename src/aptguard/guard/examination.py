@@ -84,7 +84,8 @@ def examine(
     """
     stopwatch = Stopwatch()
     archives = [item.archive for item in transaction.items if item.archive is not None]
-    digests = dict.fromkeys(archives, "unread")
+    # What nobody has read is never the same again: an override of it must not fit another content.
+    digests = dict.fromkeys(archives, f"unread {os.urandom(16).hex()}")
     result = RehearsalResult(steps=(), changes=(), complete=False)
     facts = Facts()
     try:

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 _ESCAPE = re.compile(rb"\\([0-3][0-7]{2})")
 _NUMBER = re.compile(rb"[0-9]{1,10}")
+_KERNELS = (b"/proc", b"/sys")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,28 @@ def visible_mounts(mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
 def is_below(path: bytes, directory: bytes) -> bool:
     """Whether ``path`` is ``directory`` or lies below it; both absolute and canonical."""
     return directory in (b"/", path) or path.startswith(directory + b"/")
+
+
+def lead_to_the_same_files(some: tuple[Mount, ...], others: tuple[Mount, ...]) -> bool:
+    """Whether each path leads to the same file by two lists of visible mounts, of two mount namespaces.
+
+    The mounts' options may differ, and what is in /proc and /sys, where no files are.
+    """
+    one, other = ({mount.point: mount for mount in mounts} for mounts in (some, others))
+    return all(
+        _place(one, point) == _place(other, point)
+        for point in one.keys() | other.keys()
+        if not any(is_below(point, kernels) for kernels in _KERNELS)
+    )
+
+
+def _place(mounts: Mapping[bytes, Mount], path: bytes) -> tuple[bytes, bytes]:
+    """Return the file system on which ``path`` lies, and where on it."""
+    point = path
+    while point not in mounts:
+        point = point.rpartition(b"/")[0] or b"/"
+    mount = mounts[point]
+    return mount.device, (mount.root.rstrip(b"/") + path[len(point.rstrip(b"/")) :]).rstrip(b"/")
 
 
 def _reached(root: Mount, path: bytes, children: dict[int, list[Mount]]) -> Mount:
