@@ -79,7 +79,10 @@ say() {
 }
 
 say_ways_out() {
-    say 'BLOCKED - nothing has been changed. The guard cannot judge, so the verdict is unknown.'
+    unchanged='nothing has been changed'
+    # A front end may have made other calls before this one.
+    [ -z "${DPKG_HOOK_ACTION:-}" ] || unchanged='this call of dpkg has changed nothing'
+    say "BLOCKED - $unchanged. The guard cannot judge, so the verdict is unknown."
     printf '%s\n' >&2 \
         '  Find out why                aptguard status; journalctl -t aptguard' \
         '  Let all pass for a while    aptguard pause --for 30min --reason TEXT' \

@@ -70,6 +70,19 @@ def test_a_refusal_for_doubts_is_at_most_25_lines_of_80_columns() -> None:
     assert max(map(len, lines)) <= 80
 
 
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 40])
+def test_a_refusal_of_one_of_several_calls_does_not_say_that_nothing_was_done_before(count: int) -> None:
+    unknowns = (Unknown("the mount /mnt/" + "n" * 200, "a reason " * 60),) * 9
+    whole = report(*(finding(n) for n in range(count)), unknowns=unknowns)
+    text = refusal(whole, Style(), override_minutes=15, by_unknown=not count, after_others=True)
+    lines = text.splitlines()
+    assert len(lines) <= 25
+    assert max(map(len, lines)) <= 80
+    said = "aptguard: BLOCKED - this call of dpkg has changed nothing; what was done before it stays. '"
+    assert " ".join(lines).startswith(said if count else said.removesuffix("'"))
+    assert "nothing has been changed" not in text
+
+
 def test_the_first_line_of_a_refusal_is_the_verdict() -> None:
     assert refusal(report(finding()), Style(), override_minutes=15).startswith("aptguard: BLOCKED")
 

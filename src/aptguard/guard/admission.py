@@ -29,6 +29,7 @@ def admit(
     run: str,
     style: Style,
     removals_known: bool = True,
+    after_others: bool = False,
     approved: Callable[[Report, int | None], None],
 ) -> dict[str, Any]:
     """Record ``report``, send its event and return the hook's reply.
@@ -36,7 +37,8 @@ def admit(
     It has exit, text, verdict, outcome, id, and as_one: whether it passes as a whole only.
     ``run`` names the run of the package manager; an override that lets it pass is used up when that run
     has ended, not now. ``approved`` is called before a good answer, with the report and its number in the
-    ledger. Without ``removals_known`` it may take away packages that its items do not name.
+    ledger. Without ``removals_known`` it may take away packages that its items do not name. ``after_others``:
+    it is a call of dpkg, and others of the same run may have been carried out before it.
     """
     state.end_what_is_over()
     now = time.time()
@@ -59,7 +61,7 @@ def admit(
         approved(report, number)
     return {
         "exit": 0 if outcome.passes else REFUSED,
-        "text": _text(outcome, report, policy, style, override, pause),
+        "text": _text(outcome, report, policy, style, override, pause, after_others),
         "verdict": report.verdict.value,
         "outcome": outcome.value,
         "id": report.id,
@@ -96,6 +98,7 @@ def _text(
     style: Style,
     override: Override | None,
     pause: Pause | None,
+    after_others: bool,
 ) -> str:
     match outcome:
         case Outcome.PASS:
@@ -118,6 +121,7 @@ def _text(
                 style,
                 override_minutes=policy.limits.override_minutes,
                 by_unknown=outcome is Outcome.STOP_BY_DOUBTS,
+                after_others=after_others,
             )
         case _:
             assert_never(outcome)

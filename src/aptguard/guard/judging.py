@@ -21,6 +21,7 @@ from aptguard.guard.dpkg_plan import names_to_be_purged, steps_of_dpkg, transact
 from aptguard.guard.driven_out import may_drive_out
 from aptguard.guard.errors import GuardError
 from aptguard.guard.examination import examine
+from aptguard.guard.front_end_calls import is_of_front_end, with_what_follows
 from aptguard.guard.hook_parameters import (
     action_of,
     cwd_of,
@@ -157,14 +158,16 @@ def judge_dpkg(
         run, words = dpkg_above(peer.pid) or (run, words)
     loaded = state.policy()
     database = state.database()
+    of_front_end = is_of_front_end(parameters, words)
     purged: tuple[bytes, ...] = ()
     unpack_only = False
+    alone: Report | None = None  # of the call without what follows it
 
     def approved(report: Report, number: int | None) -> None:
         # What a front end removes to purge it is purged by a later call of its own.
         whole = parent_run(run) if purged else run
         aftermath.approved(
-            report,
+            alone or report,
             number,
             loaded.policy,
             whole,
@@ -182,6 +185,7 @@ def judge_dpkg(
         argv=words,
         run=run,
         style=style,
+        after_others=of_front_end,
         approved=approved,
     )
     if not words:  # what dpkg does says dpkg itself
@@ -206,14 +210,27 @@ def judge_dpkg(
         caller = caller_from_request(parameters, pid=peer.pid, uid=peer.uid)
         unpack_only = command.action == "unpack"
         text = " ".join(os.fsdecode(word) for word in argv)
-        purged = names_to_be_purged(command, database) if _is_below_apt(parameters) else ()
+        purged = names_to_be_purged(command, database) if of_front_end else ()
         transaction = transaction_from_dpkg(command, database, cwd, text, purged)
     except Exception as error:
         return unreadable(f"The call of dpkg cannot be prepared: {error}")
     examined = _examiner(state, caller, loaded.policy, database, peer, waiting)
-    report = examined(transaction, calls=steps_of_dpkg(command, cwd, purged))
-    known = _removals_known(report, database)
-    return admit(state, report, loaded.policy, run=run, style=style, removals_known=known, approved=approved)
+    report = alone = examined(transaction, calls=steps_of_dpkg(command, cwd, purged))
+    whole_command = with_what_follows(command) if of_front_end else None
+    if whole_command is not None and report.verdict is not Verdict.BLOCK:
+        # Only harm stops it before it has begun; failures and doubts are judged when it is called.
+        followed = examined(transaction, calls=steps_of_dpkg(whole_command, cwd))
+        report = followed if followed.verdict is Verdict.BLOCK else report
+    return admit(
+        state,
+        report,
+        loaded.policy,
+        run=run,
+        style=style,
+        removals_known=_removals_known(report, database),
+        after_others=of_front_end,
+        approved=approved,
+    )
 
 
 def announce(state: GuardState, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -345,9 +362,3 @@ def _wishes(state: GuardState, transaction: Transaction, database: DpkgDatabase)
     except DpkgDatabaseError as error:
         state.degraded(f"dpkg's selections could not be put back after a block: {error}")
         return ()
-
-
-def _is_below_apt(parameters: Mapping[str, Any]) -> bool:
-    """Whether the call is a front end's, which tells dpkg of a purge by the selections (dpkg(1))."""
-    environment = parameters.get("environment")
-    return isinstance(environment, dict) and bool(environment.get("DPKG_FRONTEND_LOCKED"))

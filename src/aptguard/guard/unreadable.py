@@ -38,13 +38,15 @@ def admit_unreadable(
     run: str,
     style: Style,
     takes_away: bool = True,
+    after_others: bool = False,
     approved: Callable[[Report, int | None], None],
 ) -> dict[str, Any]:
     """Return the hook's reply for a transaction of which nothing is known but ``reason``; as admit() does.
 
     ``argv`` is the command line of apt or dpkg, ``front_end`` the name of the one that asks where there is
-    none, ``message`` what apt wrote to its hook, ``takes_away`` whether it may take packages away. Where it
-    may go on, so may every dpkg call of that run (``everything`` in the reply): nobody could list them.
+    none, ``message`` what apt wrote to its hook, ``takes_away`` whether it may take packages away;
+    ``after_others`` as for admit(). Where it may go on, so may every dpkg call of that run (``everything`` in
+    the reply): nobody could list them.
     """
     policy = state.policy().policy
     fingerprint = _fingerprint(reason, argv, message)
@@ -61,7 +63,14 @@ def admit_unreadable(
         mode=policy.mode.value,
     )
     reply = admit(
-        state, report, policy, run=run, style=style, removals_known=not takes_away, approved=approved
+        state,
+        report,
+        policy,
+        run=run,
+        style=style,
+        removals_known=not takes_away,
+        after_others=after_others,
+        approved=approved,
     )
     return {**reply, "everything": True}
 

@@ -24,15 +24,26 @@ _WIDE = 72  # columns that the longest command needs beside its label
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def refusal(report: Report, style: Style, *, override_minutes: int, by_unknown: bool = False) -> str:
+def refusal(
+    report: Report,
+    style: Style,
+    *,
+    override_minutes: int,
+    by_unknown: bool = False,
+    after_others: bool = False,
+) -> str:
     """Return the text for a transaction that is stopped, ending in a newline.
 
     ``by_unknown``: nothing harmful was found, but the verdict is ``unknown`` and the policy stops it.
+    ``after_others``: it is one of several calls of dpkg, of which others may have been carried out.
     """
-    first = _wrapped("aptguard: BLOCKED - nothing has been changed.", style, "", "")
+    unchanged = "nothing has been changed."
+    if after_others:
+        unchanged = "this call of dpkg has changed nothing; what was done before it stays."
+    first = _wrapped(f"aptguard: BLOCKED - {unchanged}", style, "", "")
     lines = [style.bold_red(line) for line in first]
     to_hold = _to_hold(report)
-    room = _ENTRY_LINES - 1 if to_hold else _ENTRY_LINES
+    room = _ENTRY_LINES - len(first) + (0 if to_hold else 1)
     head = 2 if style.columns >= _WIDE else 5
     if by_unknown:
         what = f"What {_asked(report)} would do could not be rehearsed in full:"
