@@ -59,7 +59,7 @@ def test_a_shell_that_breaks_off_stops_removals_and_nothing_else(hooked: HookedM
     break_rules(hooked, BREAKS_OFF.format(name="process"))
     done = hooked.run("dpkg", "-P", "toy")
     assert (done.returncode, hooked.status("toy")) == (2, "ii")
-    assert "BLOCKED - nothing has been changed: the hook itself failed" in done.stdout
+    assert "BLOCKED - this call of dpkg has changed nothing: its hook failed" in done.stdout
     done = hooked.run("dpkg", "-i", "/srv/repository/other_1.0_all.deb")
     assert (done.returncode, hooked.status("other")) == (0, "ii")
     assert "NOT JUDGED" in done.stdout
