@@ -77,7 +77,7 @@ def overlay_switches(target: bytes) -> LayerPlace | None:
 
 
 def overlay_sys(target: bytes) -> LayerPlace:
-    """Mount an overlay over a /sys that shows the new network namespace and no control groups.
+    """Mount an overlay over a /sys that shows the machine's network and no control groups.
 
     Raises OSError where the kernel has no overlay over sysfs.
     """
@@ -95,5 +95,5 @@ def overlay_sys(target: bytes) -> LayerPlace:
 
 
 def mount_sys(target: bytes) -> None:
-    """Mount a read-only /sys that shows the new network namespace and no control groups."""
+    """Mount a read-only /sys that shows the machine's network and no control groups."""
     linux.mount(b"sysfs", target, b"sysfs", _QUIET | linux.MS_RDONLY)

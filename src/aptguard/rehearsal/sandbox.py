@@ -110,15 +110,11 @@ def _prepare(
 ) -> tuple[Placed, ...]:
     os.setsid()
     os.umask(0o077)
-    linux.unshare(
-        linux.CLONE_NEWNS
-        | linux.CLONE_NEWIPC
-        | linux.CLONE_NEWUTS
-        | linux.CLONE_NEWNET
-        | linux.CLONE_NEWCGROUP
-    )
+    linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | linux.CLONE_NEWCGROUP)
     programs = find_programs()
     tree = build_root_tree(request.limits, silent, disk)
+    # Not before: a sysfs shows the interfaces of the namespace that it was mounted in.
+    linux.unshare(linux.CLONE_NEWNET)
     send_tree(tree, control)
     os.chdir(b"root")
     linux.pivot_root(b".", b".")
