@@ -224,6 +224,8 @@ def test_what_is_handed_on_has_an_answer_and_is_no_more_allowed_without_a_listen
     known = numbers(machine, architecture)
     names = {"sethostname", "setdomainname"}
     asks = {"ioctl": (3, 0xC0045877), "mknod": (1, 0o20666, 0x103), "mknodat": (0, 1, 0o60600, 0x800)}
+    asks["socket"] = (16, RAW, 12)
+    refused_as = {"fsopen": ENOSYS, "open_tree": ENOSYS, "socket": EPROTONOSUPPORT}
     assert {"mount", "setns", "connect", "clone", "unshare", "ptrace"} <= set(known)
     for name, number in known.items():
         arguments = asks.get(name, (0x12020000, 1, 1, 0, 0, 0))
@@ -236,7 +238,7 @@ def test_what_is_handed_on_has_an_answer_and_is_no_more_allowed_without_a_listen
             assert without == PRETENDED
         else:
             assert name in ANSWERS
-            assert without == (ENOSYS if name in {"fsopen", "open_tree"} else EPERM), name
+            assert without == refused_as.get(name, EPERM), name
 
 
 @pytest.mark.parametrize(("machine", "architecture"), MACHINES)
@@ -319,3 +321,22 @@ def test_only_nodes_of_devices_are_handed_on(machine: str, architecture: int) ->
                 assert decision(machine, architecture, known[name], *before, mode, listened=True) == expected
     assert decision(machine, architecture, known["ioctl"], 3, 0x5401, listened=True) == ALLOW
     assert decision(machine, architecture, known["ioctl"], 3, 0xC0185879) == PRETENDED  # fstrim(8)
+
+
+@pytest.mark.parametrize(("machine", "architecture"), MACHINES)
+def test_what_would_set_up_the_network_is_handed_on_and_what_ordinary_programs_open_is_not(
+    machine: str, architecture: int
+) -> None:
+    known = numbers(machine, architecture)
+    for protocol in (4, 6, 12, 16):
+        arguments = (16, RAW | 0o2000000, protocol)
+        assert decision(machine, architecture, known["socket"], *arguments, listened=True) == TOLD
+        assert decision(machine, architecture, known["socket"], *arguments) == EPROTONOSUPPORT
+        assert decision(machine, architecture, known["socket"], 2, STREAM, protocol, listened=True) != TOLD
+    for protocol, expected in ((0, ALLOW), (15, ALLOW), (9, EPROTONOSUPPORT), (7, EPROTONOSUPPORT)):
+        assert decision(machine, architecture, known["socket"], 16, RAW, protocol, listened=True) == expected
+    for request in (0x890B, 0x8914, 0x8916, 0x8922, 0x8936, 0x8955, 0x8983, 0x89A0, 0x89A3, 0x89F3):
+        assert decision(machine, architecture, known["ioctl"], 3, request, listened=True) == TOLD
+        assert decision(machine, architecture, known["ioctl"], 3, request) == EPERM
+    for request in (0x8912, 0x8913, 0x8915, 0x8946):
+        assert decision(machine, architecture, known["ioctl"], 3, request, listened=True) == ALLOW

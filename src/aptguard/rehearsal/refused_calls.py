@@ -21,6 +21,7 @@ from aptguard.rehearsal.refused_mounts import (
     open_tree_answer,
     unmount_answer,
 )
+from aptguard.rehearsal.refused_network import request_answer, socket_answer
 from aptguard.rehearsal.refused_nodes import node_answer, node_at_answer
 from aptguard.shown import shown
 
@@ -129,7 +130,8 @@ ANSWERS: dict[str, Callable[[Caller, Arguments], Answer]] = {
     "iopl": _PORTS,
     "quotactl": _QUOTAS,
     "quotactl_fd": _QUOTAS,
-    "ioctl": _always("would freeze a file system, or thaw it"),
+    "ioctl": request_answer,
+    "socket": socket_answer,
     "mknod": node_answer,
     "mknodat": node_at_answer,
     "adjtimex": _adjust_clock,

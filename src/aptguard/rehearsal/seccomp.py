@@ -141,12 +141,18 @@ _NEGATIVE = 0x80000000
 # Whatever makes the kernel look for a module runs modprobe as root of the machine, outside of everything here
 # (request_module() in the kernel's kernel/module/kmod.c). Where the kernel asks for a capability first, none
 # of ours will do; what it does for anybody is refused. What no filter can see: docs/threat-model.md.
-_REQUESTS = (
-    # TIOCSTI, TIOCLINUX push input; TIOCSETD loads a line discipline (asm/ioctls.h).
-    *(0x5412, 0x541C, 0x5423),
+_REQUESTS = (0x5412, 0x541C, 0x5423)  # TIOCSTI, TIOCLINUX push input; TIOCSETD loads a line discipline
+# Told, as what would set up the network.
+_REQUESTS_ON_SOCKETS = (
     # On any socket (sock_ioctl() in net/socket.c, linux/sockios.h): SIOCGIFBR, SIOCSIFBR, SIOCBRADDBR and
     # SIOCBRDELBR load bridge; SIOCGIFVLAN, SIOCSIFVLAN load 8021q; SIOCADDDLCI, SIOCDELDLCI load dlci.
     *(0x8940, 0x8941, 0x89A0, 0x89A1, 0x8982, 0x8983, 0x8980, 0x8981),
+    # Refused for want of CAP_NET_ADMIN: SIOCADDRT, SIOCDELRT; SIOCSIFFLAGS, SIOCSIFADDR, SIOCSIFDSTADDR,
+    # SIOCSIFBRDADDR, SIOCSIFNETMASK, SIOCSIFMETRIC, SIOCSIFMTU, SIOCSIFNAME, SIOCSIFHWADDR (netdevice(7));
+    # SIOCDIFADDR; SIOCDARP, SIOCSARP; SIOCADDTUNNEL, SIOCDELTUNNEL, SIOCCHGTUNNEL (linux/if_tunnel.h);
+    # SIOCBRADDIF, SIOCBRDELIF.
+    *(0x890B, 0x890C, 0x8914, 0x8916, 0x8918, 0x891A, 0x891C, 0x891E, 0x8922, 0x8923, 0x8924),
+    *(0x8936, 0x8953, 0x8955, 0x89F1, 0x89F2, 0x89F3, 0x89A2, 0x89A3),
 )
 # A family, a type or a protocol that the kernel does not know makes it look for a module (inet_create() in
 # net/ipv4/af_inet.c). By family and type (sys/socket.h): INET and INET6, as a stream: any, TCP; as datagrams:
@@ -161,6 +167,9 @@ _PROTOCOLS = {
 # Route and uevents, bound to the network namespace. Others load modules, also for a name in a message, and do
 # nothing without CAP_NET_ADMIN; the one of SELinux, a module too, is of no use where no selinuxfs is mounted.
 _NETLINK, _NETLINK_PROTOCOLS = 16, (0, 15)
+# Told: what such programs open first (linux/netlink.h): SOCK_DIAG (ss), XFRM (ip), NETFILTER (nft, ipset),
+# GENERIC (wg, iw, ethtool). Not AUDIT: PAM and the programs of shadow try it and do without.
+_NETLINK_TOLD = (4, 6, 12, 16)
 _UNIX = 1
 # setsockopt(2) of a TCP socket, linux/tcp.h: TCP_MD5SIG, TCP_MD5SIG_EXT, TCP_AO_ADD_KEY load a hash function.
 _TCP, _KEYS_OF_CONNECTIONS = 6, (14, 32, 38)
@@ -209,7 +218,7 @@ def reported_calls(machine: str) -> dict[tuple[int, int], str]:
     """Return the names of the calls that a listened filter hands on, by audit architecture and number."""
     tables = {**_TOLD, **_TOLD_AS_NOT_IMPLEMENTED, **_NAMES, **_SEEN, "mount": _MOUNT, "unshare": _UNSHARE}
     tables |= {"clone": _CLONE, "setrlimit": _SETRLIMIT, "prlimit64": _PRLIMIT64, "mknod": _MKNOD}
-    tables |= {"mknodat": _MKNODAT, "ioctl": _IOCTL}
+    tables |= {"mknodat": _MKNODAT, "ioctl": _IOCTL, "socket": _SOCKET}
     return {
         (_AUDIT_ARCH[architecture], number): name
         for architecture in _COLUMNS.get(machine, ())
@@ -249,11 +258,11 @@ def _section(architecture: str, ipv6: bool, listened: bool) -> list[Instruction]
     requests = [_argument(1)]
     for request in _REQUESTS:
         requests += _when(_EQUAL, request, [_refuse(_EPERM)])
-    for request in (_FREEZE, _THAW):
+    for request in (_FREEZE, _THAW, *_REQUESTS_ON_SOCKETS):
         requests += _when(_EQUAL, request, [told(_EPERM)])
     requests += _when(_EQUAL, _TRIM, [_refuse(_NO_ERROR)])
     section += _when_call(_IOCTL[column], requests)
-    section += _when_call(_SOCKET[column], _socket(ipv6))
+    section += _when_call(_SOCKET[column], _socket(ipv6, told(_EPROTONOSUPPORT)))
     section += _when_call(_SOCKETPAIR[column], [_argument(0), *_only((_UNIX,), _EOPNOTSUPP)])
     section += _when_call(_SETSOCKOPT[column], [_argument(1), *_when(_EQUAL, _TCP, _option_of_tcp())])
     section += _when_call(_MKNOD[column], _node(1, told(_EPERM)))
@@ -322,9 +331,12 @@ def _priorities() -> dict[Numbers, list[Instruction]]:
     }
 
 
-def _socket(ipv6: bool) -> list[Instruction]:
+def _socket(ipv6: bool, told: Instruction) -> list[Instruction]:
     part = [_argument(0), *_when(_EQUAL, _UNIX, [(_RETURN, 0, 0, _ALLOW)])]
-    part += _when(_EQUAL, _NETLINK, [_argument(2), *_only(_NETLINK_PROTOCOLS, _EPROTONOSUPPORT)])
+    netlink = [_argument(2)]
+    for protocol in _NETLINK_TOLD:
+        netlink += _when(_EQUAL, protocol, [told])
+    part += _when(_EQUAL, _NETLINK, [*netlink, *_only(_NETLINK_PROTOCOLS, _EPROTONOSUPPORT)])
     for family, types in _PROTOCOLS.items():
         if family == _INET6 and not ipv6:
             continue
