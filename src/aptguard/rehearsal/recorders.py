@@ -17,15 +17,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from aptguard.rehearsal import linux
+from aptguard.rehearsal.call_notes import ACTING_CALL, UNANSWERED_CALL, UNCLEAR_CALL
 from aptguard.rehearsal.devices import PRIVATE
 from aptguard.rehearsal.model import DESTRUCTION, REFUSED, UNANSWERED, UNCLEAR, Effect
+from aptguard.rehearsal.module_stand_ins import MODULE_PROGRAMS, module_lines
+from aptguard.rehearsal.network_stand_ins import is_network_program, network_lines
 from aptguard.rehearsal.service_calls import service_effect
-from aptguard.rehearsal.service_stand_ins import (
-    UNANSWERED_CALL,
-    UNCLEAR_CALL,
-    service_lines,
-    service_programs,
-)
+from aptguard.rehearsal.service_stand_ins import service_lines, service_programs
 from aptguard.rehearsal.storage_call import Meaning, Places
 from aptguard.rehearsal.storage_calls import MOUNT_PROGRAMS, STORAGE_PROGRAMS, read_call
 from aptguard.shown import shown
@@ -79,9 +77,8 @@ _PROGRAMS: dict[bytes, tuple[str, bytes]] = {
     b"grub-install": ("boot", _SUCCEED),
     b"grub-mkconfig": ("boot", _SUCCEED),
     b"flash-kernel": ("boot", _SUCCEED),
-    b"modprobe": ("kernel", _SUCCEED),
-    b"rmmod": ("kernel", _SUCCEED),
-    b"insmod": ("kernel", _SUCCEED),
+    **{name: ("kernel", _then(lines)) for name, lines in module_lines(_CALLS, _CALLER).items()},
+    **{name: ("network", _then(lines)) for name, lines in network_lines(_CALLS, _CALLER).items()},
     b"sysctl": ("kernel", _RUN_AND_SUCCEED),
     # Clients of servers and managers that cannot be reached from inside: they fail here as they would there
     # without the server, and what they would ask for is told.
@@ -90,7 +87,8 @@ _PROGRAMS: dict[bytes, tuple[str, bytes]] = {
     ),
     **dict.fromkeys((b"mariadb-admin", b"mongosh", b"mongo", b"redis-cli"), ("database", _RUN)),
     **dict.fromkeys((b"docker", b"podman", b"ctr", b"lxc", b"incus", b"virsh"), ("container", _RUN)),
-    **dict.fromkeys((b"pkill", b"killall"), ("signal", _RUN)),
+    # Two of these are further names of pgrep, which only asks.
+    **dict.fromkeys((b"pgrep", b"pidwait", b"pkill", b"killall"), ("signal", _RUN)),
     **dict.fromkeys((b"efibootmgr", b"bootctl", b"fwupdmgr"), ("firmware", _RUN)),
     **dict.fromkeys((b"mknod", *STORAGE_PROGRAMS), ("device", _RUN)),
     b"dd": ("device", _DD),
@@ -104,7 +102,7 @@ _DENY = b"#!/bin/sh\nexit 101\n"
 
 _SERVICE_CALLS = (b"systemctl", b"deb-systemd-invoke", b"service", b"invoke-rc.d")
 _DECIDING_KINDS = {Meaning.UNCLEAR: UNCLEAR, Meaning.DESTROYS: DESTRUCTION}
-_DOUBTFUL_CALLS = {UNANSWERED_CALL: UNANSWERED, UNCLEAR_CALL: UNCLEAR}
+_NOTED_CALLS = {UNANSWERED_CALL: UNANSWERED, UNCLEAR_CALL: UNCLEAR, ACTING_CALL: None}
 _MOST_BYTES = 4 << 20
 
 
@@ -197,7 +195,7 @@ def _keep_name(directory: bytes, name: bytes, notes: list[str]) -> None:
     path = directory + b"/" + name
     try:
         kept = os.path.basename(os.readlink(path))
-        if kept in _PROGRAMS:
+        if kept in _PROGRAMS and kept != name:
             with contextlib.suppress(FileExistsError):  # another directory has a program of this name
                 os.symlink(kept, ORIGINALS + b"/" + name)
     except OSError as error:
@@ -244,7 +242,7 @@ def read_calls(data: bytes, places: Places | None = None) -> tuple[tuple[Effect,
 def number_of_calls(data: bytes) -> int:
     """Return how many calls are recorded of those programs that record each of theirs."""
     names = [next((word for word in call if not word.startswith(b"@")), b"") for call in _calls(data)[0]]
-    further = (_UNMOUNTS, *_DOUBTFUL_CALLS)  # beside the record of the call itself
+    further = (_UNMOUNTS, *_NOTED_CALLS)  # beside the record of the call itself
     return sum(
         name not in further and (name not in _PROGRAMS or _PROGRAMS[name][1].startswith(_HEAD))
         for name in names
@@ -269,8 +267,11 @@ def calls_path() -> bytes:
 
 
 def _effect(call: list[bytes], directory: bytes, places: Places) -> Effect | None:
-    if call[0] in _DOUBTFUL_CALLS and call[1:]:
-        return Effect(_DOUBTFUL_CALLS[call[0]], f"would run {shown(b' '.join(call[1:]))[:500]}")
+    if call[0] in _NOTED_CALLS and call[1:]:
+        kind = _NOTED_CALLS[call[0]] or _PROGRAMS.get(call[1], ("network", b""))[0]
+        return Effect(kind, f"would run {shown(b' '.join(call[1:]))[:500]}")
+    if is_network_program(call[0]) or call[0] in MODULE_PROGRAMS:
+        return None  # it only asks
     leads_to = call[0] == _UNMOUNTS
     name, arguments = b"umount" if leads_to else call[0], call[1:]
     kind = _PROGRAMS.get(name, ("service", b""))[0]
@@ -302,7 +303,7 @@ def _only_asks(name: bytes, arguments: list[bytes], words: list[bytes]) -> bool:
             return not any(word.startswith((b"-n", b"--adjust")) for word in arguments)
         case b"nsenter" | b"pkexec" | b"run0" | b"systemd-inhibit" | b"systemd-run":
             return not words or os.path.basename(words[-1]) == b"true" or b"--list" in arguments
-        case b"systemd-cat":  # the command that it is given runs
+        case b"systemd-cat" | b"pgrep" | b"pidwait":  # the command that the first one is given runs
             return True
         case b"start-stop-daemon":
             return b"--status" in arguments or b"-T" in arguments

@@ -226,6 +226,8 @@ class RenewedStandIns:
                 continue  # nothing was brought yet
             try:
                 for name, kept in links.items():
+                    if name == kept:
+                        continue  # the same name in another directory
                     with contextlib.suppress(FileExistsError):
                         os.symlink(kept, name, dir_fd=directory)
             finally:

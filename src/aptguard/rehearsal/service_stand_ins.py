@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from aptguard.rehearsal import started_programs, unit_answers
+from aptguard.rehearsal.call_notes import UNANSWERED_CALL, UNCLEAR_CALL, noted_as
 
-UNANSWERED_CALL: Final = unit_answers.UNANSWERED
-UNCLEAR_CALL: Final = started_programs.UNCLEAR_CALL
 _PERL: Final = b"/usr/bin/perl"
 # As sd_booted(3) does; so do maintainer scripts.
 _BOOTED: Final = b"[ -d /run/systemd/system ]"
@@ -26,12 +25,7 @@ def service_lines(calls: bytes, caller: bytes) -> Mapping[bytes, bytes]:
     In them ``$o`` is the program's original. ``calls`` is the path of the record, ``caller`` the word in a
     record that says whose script it is, as the shell writes it.
     """
-
-    def noted_as(kind: bytes) -> bytes:
-        note = b"printf '%s\\0' \"$(($# + 3))\" " + caller + b" '" + kind + b'\' "${0##*/}" "$@"'
-        return note + b" >>" + calls + b" 2>/dev/null"
-
-    unanswered, unclear = noted_as(UNANSWERED_CALL), noted_as(UNCLEAR_CALL)
+    unanswered, unclear = (noted_as(mark, calls, caller) for mark in (UNANSWERED_CALL, UNCLEAR_CALL))
     needs_perl = b"[ -x " + _PERL + b" ] || { "
     units = b"exec " + _PERL + b" " + unit_answers.PROGRAM_PATH
     programs = b"exec " + _PERL + b" " + started_programs.PROGRAM_PATH
