@@ -391,7 +391,7 @@ ANSWERED = (
     ),
     Route(
         "use pid 1's program file",
-        "answer(os.open('/proc/1/exe', os.O_RDONLY) >= 0)",
+        "answer(os.open('/proc/1/task/1/exe', os.O_RDONLY) >= 0)",
         "pid 1 of the machine that runs the tests may refuse it too",
     ),
     Route(
@@ -401,7 +401,7 @@ ANSWERED = (
     ),
     Route(
         "read pid 1's environment",
-        "answer(open('/proc/1/environ', 'rb').read(1) is not None)",
+        "answer(open('/proc/1/task/1/environ', 'rb').read(1) is not None)",
         "pid 1 of the machine that runs the tests may refuse it too",
     ),
     Route(

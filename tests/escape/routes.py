@@ -203,7 +203,8 @@ ANSWERED = (
         "answer(any(readable(p) for p in glob.glob('/proc/1/fd/*')))",
         _PID_1,
     ),
-    Route("enter pid 1's root", "answer(len(os.listdir('/proc/1/root/')) > 0)", _PID_1),
+    # /proc/1/root, exe and environ are there in a rehearsal, and show its own root and copies: not these.
+    Route("enter pid 1's root", "answer(len(os.listdir('/proc/1/task/1/root/')) > 0)", _PID_1),
     Route("read the kernel's memory image", "answer(len(open('/proc/kcore', 'rb').read(4)) > 0)", _NOT_BUILT),
     Route("read the keys of others", "answer(len(open('/proc/keys').read()) > 0)", "there may be none"),
     Route(

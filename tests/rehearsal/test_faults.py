@@ -17,8 +17,10 @@ import pytest
 
 import aptguard.rehearsal.rehearse as rehearse_module
 from aptguard.rehearsal.model import RehearsalResult
+from rehearsal.disks import mount
 from rehearsal.machine import LIMITS, Machine
 from rehearsal.test_bounds import eventually, tree_of
+from rehearsal.test_first_process import show_first_process
 
 pytestmark = pytest.mark.needs_root
 
@@ -128,6 +130,8 @@ def nothing_left(machine: Machine) -> Iterator[None]:
         return mounts, theirs, [sorted(os.listdir(machine.path(place))) for place in places]
 
     machine.write("/srv/data/old")
+    mount(machine, "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup")
+    show_first_process(machine, "ln -s / root")
     before = traces()
     yield
     assert eventually(lambda: len(tree_of(os.getpid())) <= 2)  # itself and the machine's holder

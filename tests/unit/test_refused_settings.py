@@ -25,6 +25,12 @@ def test_each_program_s_words_name_the_file_once(line: bytes) -> None:
     assert (effect.kind, effect.path) == ("kernel", PATH)
 
 
+def test_a_control_group_that_could_not_be_made_is_named() -> None:
+    words = b"mkdir: cannot create directory '/sys/fs/cgroup/mine': Read-only file system\n"
+    (effect,) = settings_refused(words)
+    assert (effect.kind, effect.path) == ("kernel", b"/sys/fs/cgroup/mine")
+
+
 def test_other_refusals_are_no_settings() -> None:
     assert settings_refused(b"rm: cannot remove '/srv/x': Read-only file system\n") == ()
     assert settings_refused(b"cat: /proc/sys/x: No such file or directory\n") == ()

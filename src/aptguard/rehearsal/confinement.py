@@ -8,7 +8,6 @@ does not run.
 
 from __future__ import annotations
 
-import os
 import resource
 
 from aptguard.rehearsal import linux
@@ -35,16 +34,16 @@ KEPT_CAPABILITIES = frozenset(
 )
 
 
-def confine() -> tuple[int | None, list[str]]:
+def confine(ipv6: bool) -> tuple[int | None, list[str]]:
     """Confine this process and all that it will start; OSError or ValueError when any part is refused.
 
     Returns the descriptor on which calls are handed on (see notifications.py), if there is one, and a
-    sentence for each wall that this kernel has not got.
+    sentence for each wall that this kernel has not got. ``ipv6``: see filter_program.
 
     Not no_new_privs: ``su USER -c 'sudo rm'`` has to do here what it does on the machine. A set-uid program
     makes a user no more than the root of the rehearsal, whose capabilities are bounded.
     """
-    machine, ipv6 = linux.platform_machine(), os.path.exists("/proc/net/if_inet6")
+    machine = linux.platform_machine()
     missing = [_without_core_dumps(), stay_below_root()]
     # A process that is not dumpable shows its /proc directory to no one without CAP_SYS_PTRACE. exec undoes
     # it for the scripts; the init process keeps it.

@@ -24,6 +24,7 @@ _HIDDEN = (b"kcore", b"keys", b"key-users", b"kallsyms", b"timer_list", b"sched_
 # Writing to them takes devices or the machine away: Documentation/admin-guide/sysrq.rst, and proc(5).
 _SWITCHES = (b"sysrq-trigger", b"scsi/scsi")
 _PROCESS_LINKS = (b"self", b"thread-self", b"mounts", b"net")
+CONTROL_GROUPS = b"/sys/fs/cgroup"
 _QUIET = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
 
 
@@ -77,7 +78,7 @@ def overlay_switches(target: bytes) -> LayerPlace | None:
 
 
 def overlay_sys(target: bytes) -> LayerPlace:
-    """Mount an overlay over a /sys that shows the machine's network and no control groups.
+    """Mount an overlay over a /sys that shows the machine's network, and nothing that is mounted in it.
 
     Raises OSError where the kernel has no overlay over sysfs.
     """
@@ -94,6 +95,28 @@ def overlay_sys(target: bytes) -> LayerPlace:
     return LayerPlace(b"/sys", home + b"/upper", fd)
 
 
+def mount_control_groups(target: bytes) -> None:
+    """Mount at ``target`` what a script takes for the machine's control groups, where these are of version 2.
+
+    Scripts ask whether something is mounted there, of which type, and which controllers there are. It shows
+    no group but the rehearsal's own, by its namespace, and nothing can be changed. Nor can a process be
+    started in another group, for which a descriptor would do: there is no clone3 (see seccomp).
+    """
+    with open(CONTROL_GROUPS + b"/cgroup.controllers", "rb") as file:
+        controllers = file.read(1 << 12)
+    copy = b"files/cgroup.controllers"
+    fd = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, controllers)
+        os.fchmod(fd, 0o444)
+    finally:
+        os.close(fd)
+    linux.mount(b"cgroup2", target, b"cgroup2", _QUIET | linux.MS_RDONLY)
+    own = target + b"/cgroup.controllers"
+    linux.mount(copy, own, b"", linux.MS_BIND)
+    linux.mount(b"none", own, b"", linux.MS_BIND | linux.MS_REMOUNT | linux.MS_RDONLY | _QUIET)
+
+
 def mount_sys(target: bytes) -> None:
-    """Mount a read-only /sys that shows the machine's network and no control groups."""
+    """Mount a read-only /sys that shows the machine's network, and nothing that is mounted in it."""
     linux.mount(b"sysfs", target, b"sysfs", _QUIET | linux.MS_RDONLY)

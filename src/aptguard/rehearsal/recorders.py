@@ -303,7 +303,7 @@ def _only_asks(name: bytes, arguments: list[bytes], words: list[bytes]) -> bool:
             return not any(word.startswith((b"-n", b"--adjust")) for word in arguments)
         case b"nsenter" | b"pkexec" | b"run0" | b"systemd-inhibit" | b"systemd-run":
             return not words or os.path.basename(words[-1]) == b"true" or b"--list" in arguments
-        case b"systemd-cat" | b"pgrep" | b"pidwait":  # the command that the first one is given runs
+        case b"systemd-cat" | b"pgrep" | b"pidwait" | b"systemd-detect-virt":  # what the first starts runs
             return True
         case b"start-stop-daemon":
             return b"--status" in arguments or b"-T" in arguments

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes into /proc that the rehearsal refused, read from what the scripts' programs said of it; pure.
+"""Writes into /proc and control groups that were refused, read from what the scripts' programs said; pure.
 
 They set parameters of the kernel, as sysctl(8) does, whose calls are recorded. Who hides the message
 hides the attempt too.
@@ -13,7 +13,8 @@ from aptguard.rehearsal.model import Effect
 from aptguard.shown import shown
 
 # dash, bash, GNU coreutils: the path, perhaps in quotes, and the words of strerror(EROFS).
-_REFUSED = re.compile(rb"(/proc/[^\s:'\"\xe2]+)(?:'|\"|\xe2\x80\x99)?: Read-only file system")
+_FILE = rb"((?:/proc|/sys/fs/cgroup)/[^\s:'\"\xe2]+)"
+_REFUSED = re.compile(_FILE + rb"(?:'|\"|\xe2\x80\x99)?: Read-only file system")
 _MOST_NAMED = 50
 
 

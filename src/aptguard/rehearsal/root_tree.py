@@ -42,7 +42,14 @@ from aptguard.rehearsal.overlay import (
     for_comparison,
     mount_overlay,
 )
-from aptguard.rehearsal.own_trees import mount_proc, mount_sys, overlay_switches, overlay_sys
+from aptguard.rehearsal.own_trees import (
+    CONTROL_GROUPS,
+    mount_control_groups,
+    mount_proc,
+    mount_sys,
+    overlay_switches,
+    overlay_sys,
+)
 from aptguard.rehearsal.small_copy import TooMuchToCopy, TreeCopy, copy_file, copy_tree, copy_variables
 from aptguard.rehearsal.workspace import make_workspace
 from aptguard.shown import shown
@@ -265,6 +272,12 @@ def _place_sys(tree: RootTree) -> None:
         reason = f"there is no overlay of it ({error.strerror}); changes in it are not seen"
         tree.unknowns.append(Unknown("what scripts write in /sys", reason, b"/sys"))
         mount_sys(b"root/sys")
+    if any(mount.point == CONTROL_GROUPS and mount.kind == b"cgroup2" for mount in tree.mounts):
+        try:
+            mount_control_groups(b"root" + CONTROL_GROUPS)
+        except OSError as error:
+            reason = f"the rehearsal has no control groups to show ({error.strerror})"
+            tree.unknowns.append(Unknown("what scripts ask of control groups", reason, CONTROL_GROUPS))
 
 
 def _place_devices(tree: RootTree, devices: Devices, mounted: list[bytes]) -> None:

@@ -23,6 +23,7 @@ from aptguard.rehearsal import linux
 from aptguard.rehearsal.bounds import processes_exhausted
 from aptguard.rehearsal.channel import plain, receive, send
 from aptguard.rehearsal.confinement import confine
+from aptguard.rehearsal.first_process import FirstProcess
 from aptguard.rehearsal.model import Limits, RehearsalRequest, Step, Unknown
 from aptguard.rehearsal.pending_triggers import with_waiting
 from aptguard.rehearsal.questions import place_question_recorder
@@ -108,6 +109,7 @@ def _prepare(
     disk: int | None,
     silenced: Silenced,
 ) -> tuple[Placed, ...]:
+    first_process = FirstProcess()
     os.setsid()
     os.umask(0o077)
     linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | linux.CLONE_NEWCGROUP)
@@ -116,12 +118,14 @@ def _prepare(
     # Not before: a sysfs shows the interfaces of the namespace that it was mounted in.
     linux.unshare(linux.CLONE_NEWNET)
     send_tree(tree, control)
+    namespace = os.open(b"/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    ipv6 = os.path.exists("/proc/net/if_inet6")
+    tree.unknowns += first_process.show(b"first-process", b"root/proc/1")
     os.chdir(b"root")
     linux.pivot_root(b".", b".")
     linux.umount2(b".", linux.MNT_DETACH)
     os.chdir(b"/")
     merged = os.open(b"/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    namespace = os.open(b"/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     shared_memory: tuple[int, ...] = ()
     if tree.own_shared_memory:
         shared_memory = (os.open(b"/dev/shm", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC),)
@@ -145,7 +149,7 @@ def _prepare(
         notes=[*tree.notes, *filter(None, [loopback_is_off])],
     )
     _close_all_but(control.fileno(), output, status)
-    listener, missing = confine()
+    listener, missing = confine(ipv6)
     # From here on a script may have changed the file that an import would read.
     sys.meta_path.clear()
     heard = () if listener is None else (listener,)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from aptguard.rehearsal import started_programs, unit_answers
+from aptguard.rehearsal import started_programs, unit_answers, virtualization
 from aptguard.rehearsal.call_notes import UNANSWERED_CALL, UNCLEAR_CALL, noted_as
 
 _PERL: Final = b"/usr/bin/perl"
@@ -65,6 +65,10 @@ def service_lines(calls: bytes, caller: bytes) -> Mapping[bytes, bytes]:
             name: needs_perl + unclear + b"; exit 0; }\n" + programs + b" " + name + b' "$o" "$@"'
             for name in (b"start-stop-daemon", b"systemd-run", b"systemd-cat")
         },
+        b"systemd-detect-virt": (
+            needs_perl + unanswered + b"; exit 1; }\n"
+            b"exec " + _PERL + b" " + virtualization.PROGRAM_PATH + b' "$o" "$@"'
+        ),
     }
 
 
@@ -75,5 +79,6 @@ def service_programs(calls: bytes) -> tuple[tuple[bytes, bytes], ...]:
         for module_path, text in (
             (unit_answers.PROGRAM_PATH, unit_answers.PROGRAM),
             (started_programs.PROGRAM_PATH, started_programs.PROGRAM),
+            (virtualization.PROGRAM_PATH, virtualization.PROGRAM),
         )
     )

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The states of the machine's units, fetched from outside when a script first asks about one.
 
+With them comes what the machine runs in (see virtualization).
+
 Most transactions ask nothing, and asking systemd takes as long as rehearsing them. So a stand-in inside
 writes one byte into a FIFO, which says nothing but that somebody asks; the supervisor then runs one fixed
 command on the machine, writes what it says into a file inside, and answers with a byte in another FIFO. No
@@ -29,11 +31,16 @@ _PROPERTIES: Final = (
 # with this process, also by SIGKILL: timeout(1) would make a process group of its own, and no child inherits
 # the signal for the death of a parent (PR_SET_PDEATHSIG). Hence also no shell between the two (exec).
 _COMMAND: Final = f"""
-ask='setpriv --pdeathsig KILL timeout --foreground 5 setpriv --pdeathsig KILL systemctl'
+within='setpriv --pdeathsig KILL timeout --foreground 5 setpriv --pdeathsig KILL'
+ask="$within systemctl"
 state=$(exec $ask is-system-running 2>/dev/null)
 printf 'system %s %s\\n' "$state" $?
 $ask --quiet is-active no-unit-of-this-name-is-there.service
-printf 'missing %s\\n\\n' $?
+printf 'missing %s\\n' $?
+for what in container vm; do
+    printf 'virtualization %s %s\\n' $what "$(exec $within systemd-detect-virt --$what 2>/dev/null)"
+done
+echo
 $ask show --no-pager --all --property={_PROPERTIES} '*'
 printf '\\nshown %s\\n' $?
 """
