@@ -163,3 +163,38 @@ def test_a_program_that_a_script_brings_after_more_starts_than_wait_is_an_unknow
     second = archive(manager, tmp_path, "second", scripts={"postinst": "true"})
     result = manager.rehearse(*dpkg_installs(first, second))
     assert any("not all calls since then are recorded" in one.reason for one in result.unknowns), result
+
+
+def test_programs_that_start_after_the_linkers_cache_was_renewed_are_not_taken_for_held(
+    manager: Machine, tmp_path: Path
+) -> None:
+    # The flood lets the watcher gather changes for a while, the new cache among them.
+    for number in range(10):
+        manager.write(f"/new{number}", NEW, 0o755)
+    script = """
+        for n in 0 1 2 3 4 5 6 7 8 9; do
+            i=0; while [ $i -lt 400 ]; do : > /srv/data/f$i; i=$((i + 1)); done
+            ldconfig; mv /new$n /usr/bin/systemctl; /bin/true
+            systemctl is-active -q idle || : > /srv/data/seen$n
+        done
+    """
+    result = manager.rehearse(*dpkg_installs(archive(manager, tmp_path, "toy", scripts={"postinst": script})))
+    seen = {change.path for change in result.changes if change.path.startswith(b"/srv/data/seen")}
+    assert len(seen) == 10 or result.unknowns, seen
+
+
+def test_programs_that_start_without_the_linkers_cache_are_not_taken_for_held(
+    manager: Machine, tmp_path: Path
+) -> None:
+    manager.write("/new", NEW, 0o755)
+    script = f"rm /etc/ld.so.cache\nmv /new /usr/bin/systemctl\n/bin/true\n{ASKING}\nldconfig\n"
+    result = manager.rehearse(*dpkg_installs(archive(manager, tmp_path, "toy", scripts={"postinst": script})))
+    assert b"/srv/data/table" in deleted(result) or result.unknowns
+
+
+def test_a_new_cache_of_the_linker_alone_makes_nothing_unknown(manager: Machine, tmp_path: Path) -> None:
+    bringing_it = bringing(manager, tmp_path)
+    toy = archive(manager, tmp_path, "toy", scripts={"postinst": f"ldconfig\n{ASKING}\nldconfig"})
+    result = manager.rehearse(*dpkg_installs(bringing_it, toy))
+    assert b"/srv/data/table" in deleted(result), result.output
+    assert result.unknowns == ()

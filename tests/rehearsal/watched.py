@@ -151,7 +151,8 @@ def _main() -> None:
     sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(HERE)), "src"))
     from aptguard.rehearsal import fanotify
     from aptguard.rehearsal.early_stop import EarlyStop
-    from aptguard.rehearsal.watch import Progress, Watcher
+    from aptguard.rehearsal.model import Progress
+    from aptguard.rehearsal.watch import Watcher
 
     @dataclass
     class Layer:

@@ -22,7 +22,7 @@ import socket
 from aptguard.rehearsal import linux
 from aptguard.rehearsal.channel import receive_descriptors
 from aptguard.rehearsal.chroot import make_root_a_mount_point, root_is_mount_point
-from aptguard.rehearsal.model import RehearsalRequest, RehearsalResult, Unknown
+from aptguard.rehearsal.model import Progress, RehearsalRequest, RehearsalResult, Unknown
 from aptguard.rehearsal.observer import NoObserver, Observer, ShieldedObserver
 from aptguard.rehearsal.seccomp import filter_program
 from aptguard.rehearsal.supervisor import CallerGone, Supervisor
@@ -33,7 +33,7 @@ def observer_for(request: RehearsalRequest) -> Observer:
     """Return the observer of the coming run: here live observation plugs in."""
     packages = _packages(request)
     try:
-        from aptguard.rehearsal.watch import Progress, Watcher
+        from aptguard.rehearsal.watch import Watcher
     except ImportError as error:
         return NoObserver(packages, f"changes are attributed to the package only: {error}")
 

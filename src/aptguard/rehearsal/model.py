@@ -114,6 +114,15 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a rehearsal is: the script that runs (None: dpkg itself) and the number of paths changed."""
+
+    package: str | None
+    script: str | None
+    paths: int
+
+
+@dataclass(frozen=True, slots=True)
 class ScriptRun:
     """One run of a maintainer script: when it began, in seconds of the rehearsal, and how long it took.
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
@@ -23,7 +22,7 @@ from aptguard.rehearsal.early_stop import EarlyStop
 from aptguard.rehearsal.home_removal import HomeRemovals
 from aptguard.rehearsal.lower_entries import LowerEntries
 from aptguard.rehearsal.maintainer_script import package_and_script
-from aptguard.rehearsal.model import AccountStep, Effect, ScriptRun, Unknown
+from aptguard.rehearsal.model import AccountStep, Effect, Progress, ScriptRun, Unknown
 from aptguard.rehearsal.observer import ObservedLayer, Renewing
 from aptguard.rehearsal.other_case import CaselessPlaces
 from aptguard.rehearsal.processes import look_at, start_time
@@ -35,15 +34,6 @@ _READS_AT_ONCE: Final = 8  # so that a flood of changes leaves the caller time f
 _GATHERING_SECONDS: Final = 0.02
 _FLOOD: Final = 100  # changes in that time
 _PATHS_BETWEEN_REPORTS: Final = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a rehearsal is: the script that runs (None: dpkg itself) and the number of paths changed."""
-
-    package: str | None
-    script: str | None
-    paths: int
 
 
 class Watcher:
@@ -86,6 +76,7 @@ class Watcher:
         self._renewing: Renewing | None = None
         self._pid = os.getpid()
         self._blind = ""  # why not every script and program is seen
+        self._unseen = False  # programs may have started that nobody held, and nothing was told of it yet
 
     def attach(self, workspace_fd: int, merged_root_fd: int, layers: Sequence[Layer]) -> None:
         """Start watching; before anything runs inside. Never raises: without fanotify there is a note.
@@ -128,7 +119,12 @@ class Watcher:
         starts, changes = self._starts, self._changes
         if starts is None or changes is None or min(starts.fd, changes.fd) < 0 or changes.uncovered:
             return False
-        return starts.waits and starts.sees_programs
+        return self._held(starts.waits and starts.sees_programs)
+
+    def _held(self, now: bool) -> bool:
+        """Whether each program until ``now`` was held; to be asked when all changes until then are taken."""
+        unseen, self._unseen = self._unseen, False
+        return now and not unseen
 
     def filenos(self) -> tuple[int, ...]:
         """Return the descriptors to poll for input now; ask again before each poll."""
@@ -270,7 +266,7 @@ class Watcher:
                     self._start(starts, event)
             if self._renewing is not None:
                 commands = (self.attribution.command_of(event.pid) for event in events)
-                self._renewing.programs_wait(commands, in_time)
+                self._renewing.programs_wait(commands, self._held(in_time))
         finally:
             starts.release(events)
         self._report()
@@ -342,6 +338,9 @@ class Watcher:
             pid, path, action, directory, harm, slight = change
             if self._renewing is not None:
                 self._renewing.changed(path)
+            if path == LINKER_CACHE and self._starts is not None and self._starts.fd >= 0:
+                self._unseen = True  # nothing marked it from when it came, or the old one went, until now
+                self._starts.see_programs(True)
             if pid and not self.attribution.knows(pid):
                 self._see(pid)
             self.attribution.path_changed(pid, path, action, directory, slight)
@@ -362,12 +361,10 @@ class Watcher:
         return self._before.whiteout_takes_something(path)
 
     def _follow(self, path: bytes, directory: bool) -> None:
-        """Renew marks whose inode was replaced: a rebuilt linker cache, the scripts of a new package."""
+        """Mark the scripts of a new package, which come in a new directory."""
         if self._starts is None or self._starts.fd < 0:
             return
-        if path == LINKER_CACHE:
-            self._starts.see_programs(True)
-        elif path in UNPACKED_SCRIPTS and directory:
+        if path in UNPACKED_SCRIPTS and directory:
             try:
                 self._starts.guard_scripts(path)
             except OSError:
