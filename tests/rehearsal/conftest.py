@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rehearsal.machine import Machine, running_machine
+from rehearsal.service_manager import set_up_units
 from testbed.trees import base_tree
 
 
@@ -22,3 +23,11 @@ def debian_tree(needs_root: None) -> str:
 def machine(debian_tree: str, tmp_path: Path) -> Iterator[Machine]:
     with running_machine(debian_tree, str(tmp_path)) as started:
         yield started
+
+
+@pytest.fixture
+def units(machine: Machine) -> Machine:
+    """The machine with a service manager of a few units, and with data."""
+    set_up_units(machine)
+    machine.write("/opt/precious/data")
+    return machine

@@ -8,57 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from aptguard.rehearsal.model import UNANSWERED, UNCLEAR, RehearsalResult
+from aptguard.rehearsal.model import UNANSWERED
 from rehearsal.machine import Machine
+from rehearsal.service_manager import SYSTEMCTL, doubtful, said
 from rehearsal.toys import rehearse_purge
 
 pytestmark = pytest.mark.needs_root
-
-# A systemctl as it is on a machine with these units; what it does in its offline mode is told as it is.
-_SYSTEMCTL = r"""#!/bin/sh
-[ -d /dev/.rehearsal ] || echo "$*" >> /run/asked
-if [ -n "$SYSTEMD_OFFLINE" ]; then
-    case "$1" in stop | start | restart | try-restart | disable | enable | reset-failed) exit 0 ;; esac
-    echo "offline: $*"
-    exit 0
-fi
-[ -d /run/systemd/system ] || { echo 'System has not been booted with systemd' >&2; exit 1; }
-unit() {
-    printf '%s\n' "Type=simple" "MainPID=${4:-0}" "Result=success" "Id=$1" "Names=$1 $5" Description=A\ unit \
-        LoadState=loaded "ActiveState=$2" "SubState=$3" "FragmentPath=/usr/lib/systemd/system/$1" ""
-}
-case "$1" in
-is-system-running) echo degraded; exit 1 ;;
---quiet) exit 4 ;;
-show)
-    unit web.service active running 4711 www.service
-    unit broken.service failed failed
-    unit idle.service inactive dead
-    unit slow.service activating start 4712
-    ;;
-esac
-"""
-
-
-@pytest.fixture
-def units(machine: Machine) -> Machine:
-    machine.write("/usr/bin/systemctl", _SYSTEMCTL, 0o755)
-    machine.write("/usr/lib/systemd/system/fresh.service", "[Service]\nExecStart=/bin/true\n")
-    for name in ("web", "broken", "idle", "slow"):
-        machine.write(f"/usr/lib/systemd/system/{name}.service", "[Service]\n")
-    machine.write("/opt/precious/data")
-    return machine
-
-
-def said(machine: Machine, script: str) -> list[str]:
-    result = machine.rehearse_shell(script)
-    assert result.unknowns == (), (result.unknowns, result.output)
-    assert doubtful(result) == []
-    return result.output.decode().split()
-
-
-def doubtful(result: RehearsalResult) -> list[str]:
-    return [one.detail for one in result.effects if one.kind in (UNANSWERED, UNCLEAR)]
 
 
 @pytest.mark.parametrize(
@@ -99,9 +54,26 @@ def doubtful(result: RehearsalResult) -> list[str]:
         ("systemctl --system daemon-reload", "offline: --system daemon-reload 0"),
         ("systemctl is-enabled web", "offline: is-enabled web 0"),
         ("systemctl list-unit-files", "offline: list-unit-files 0"),
+        ("systemctl list-units -q --plain 'no-such*'", "0"),
+        ("systemctl list-units -q --plain 'idl*' --all", "idle.service loaded inactive dead A unit 0"),
+        ("systemctl list-units -q --legend=yes 'no-such*' | head -n 1", "UNIT LOAD ACTIVE SUB DESCRIPTION 0"),
+        ("systemctl show -p CanReload --value web", "no 0"),
+        ("systemctl show -p CanReload fresh nothing", "CanReload=no CanReload=no 0"),
+        ("systemctl show -P CanReload reloading", "yes 0"),
+        ("systemctl show -P CanReload added", "yes 0"),
+        ("systemctl show -P CanReload sysv long-sysv", "yes yes 0"),
+        ("systemctl show -P CanReload silent-sysv srv-disk.mount idle.timer", "no yes no 0"),
     ],
 )  # fmt: skip
 def test_a_question_is_answered_as_the_machine_answers_it(units: Machine, call: str, answer: str) -> None:
+    units.write("/usr/lib/systemd/system/reloading.service", "[Service]\nExecReload=/bin/true\n")
+    units.write("/usr/lib/systemd/system/added.service", "[Service]\n")
+    units.write("/etc/systemd/system/added.service.d/more.conf", "[Service]\nType = notify-reload\n")
+    units.write("/etc/init.d/sysv", "#!/bin/sh\necho 'Usage: sysv {start|reload}'\n", 0o755)
+    units.write("/etc/init.d/long-sysv", "#!/bin/sh\necho Usage: '{start|' \\\n '|reload|'\n", 0o755)
+    units.write(
+        "/etc/init.d/silent-sysv", "#!/bin/sh\n# Usage: {start|reload}\ncase $1 in reload) ;; esac\n", 0o755
+    )
     assert said(units, f"{call}; echo $?") == answer.split()
 
 
@@ -130,11 +102,15 @@ def test_a_question_is_answered_as_the_machine_answers_it(units: Machine, call: 
         ("systemctl disable --now web > /dev/null; systemctl is-active web", "inactive"),
         ("systemctl enable --now /lib/systemd/system/idle.service; systemctl is-active idle", "active"),
         ("systemctl stop web; systemctl list-units --plain --no-legend 'web*'", ""),
+        ("service web.sh stop; systemctl is-active web", "inactive"),
+        ("service idle force-reload; systemctl is-active idle", "active"),
+        ("service reloading force-reload; systemctl is-active reloading", "inactive"),
     ],
 )
 def test_an_answer_follows_what_was_done_in_the_same_rehearsal(
     units: Machine, script: str, answers: str
 ) -> None:
+    units.write("/usr/lib/systemd/system/reloading.service", "[Service]\nExecReload=/bin/true\n")
     assert said(units, f"{script} || true") == answers.split()
 
 
@@ -149,14 +125,40 @@ def test_an_answer_follows_what_was_done_in_the_same_rehearsal(
         "systemctl -M other is-active web",
         "systemctl kill web; systemctl is-active web",
         "service --status-all",
+        "service web force-stop; systemctl is-active web",
         "start-stop-daemon --status --exec /usr/sbin/webd",
+        "start-stop-daemon --stop --signal 0 --exec /usr/sbin/webd",
+        "start-stop-daemon -K -qs00 --exec /usr/sbin/webd",
+        "start-stop-daemon --stop --test --exec /usr/sbin/webd",
+        "start-stop-daemon -St --exec /usr/sbin/webd",
+        "start-stop-daemon --stop --test --pid 4711 --pidfile /run/no.pid",
         "echo 1 > /run/web.pid; start-stop-daemon --status --pidfile /run/web.pid",
+        "echo 1 > /run/web.pid; start-stop-daemon --stop --signal=0 --pidfile /run/web.pid",
         "invoke-rc.d --query web start",
     ],
 )
 def test_a_question_that_cannot_be_answered_is_told_as_such(units: Machine, call: str) -> None:
     result = units.rehearse_shell(f"{{ {call}; }} > /dev/null 2>&1 || true")
     assert [one.kind for one in result.effects if one.detail in doubtful(result)] == [UNANSWERED]
+
+
+@pytest.mark.parametrize("asks", ["--status", "--stop --test", "--stop --signal 0 --quiet"])
+def test_nothing_that_a_missing_pidfile_names_is_running(units: Machine, asks: str) -> None:
+    call = f"start-stop-daemon {asks} --pidfile /run/web.pid --exec /usr/bin/tail"
+    assert said(units, f"if {call} > /dev/null; then echo yes; else echo no; fi") == ["no"]
+
+
+@pytest.mark.parametrize("action", ["start", "stop", "restart", "reload", "force-reload"])
+def test_an_init_script_that_is_called_by_its_path_is_a_call_of_systemctl(
+    units: Machine, action: str
+) -> None:
+    script = "#!/bin/sh\n. /lib/lsb/init-functions\necho by itself\n"
+    units.write("/etc/init.d/web", script, 0o755)
+    result = units.rehearse_shell(f"/etc/init.d/web {action}")
+    assert doubtful(result) == [], result.output
+    # systemd has no way to reload it, so that the script does.
+    done = [] if action == "reload" else [f"would {action} web.service"]
+    assert [effect.detail for effect in result.effects] == done, result.output
 
 
 def test_a_purge_that_deletes_only_where_a_service_stopped_or_is_failed_does_so_in_the_rehearsal(
@@ -189,7 +191,7 @@ def test_no_word_of_a_script_reaches_the_machine(units: Machine) -> None:
 
 
 def test_a_process_that_asks_on_the_machine_cannot_be_seen_by_scripts(units: Machine) -> None:
-    slow = _SYSTEMCTL.replace("show)", "show) sleep 0.3")
+    slow = SYSTEMCTL.replace("show)", "show) sleep 0.3")
     units.write("/usr/bin/systemctl", slow, 0o755)
     script = "systemctl is-active web & sleep 0.15; cat /proc/[0-9]*/cmdline | tr '\\0' ' '; wait"
     output = units.rehearse_shell(script).output

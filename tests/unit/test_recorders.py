@@ -32,6 +32,15 @@ def record(*words: bytes) -> bytes:
         ((b"update-initramfs", b"-u"), Effect("boot", "would run update-initramfs -u")),
         ((b"reboot",), Effect("service", "would run reboot")),
         ((b"sysctl", b"-w", b"vm.x=1"), Effect("kernel", "would run sysctl -w vm.x=1")),
+        ((b"sysctl", b"-qp", b"f"), Effect("kernel", "would run sysctl -qp f")),
+        (
+            (b"start-stop-daemon", b"-S", b"-x", b"/xd", b"--", b"-t"),
+            Effect("service", "would run start-stop-daemon -S -x /xd -- -t"),
+        ),
+        (
+            (b"start-stop-daemon", b"--stop", b"--signal", b"10", b"-x", b"/xd"),
+            Effect("service", "would run start-stop-daemon --stop --signal 10 -x /xd"),
+        ),
         ((b"umount", b"/srv"), Effect(UNCLEAR, "would run umount /srv", path=b"/srv")),
         ((b"mount", b"/srv"), Effect(UNCLEAR, "would run mount /srv", path=b"/srv")),
         ((b"umount-of", b"/srv"), Effect(UNCLEAR, "would run umount /srv", path=b"/srv")),
@@ -60,6 +69,15 @@ def test_a_call_that_acts_is_an_effect(call: tuple[bytes, ...], effect: Effect) 
         (b"systemctl",),
         (b"mount",),
         (b"sysctl", b"-n", b"vm.x"),
+        (b"sysctl", b"--pattern=vm", b"-a"),
+        (b"sysctl", b"--dry-run", b"-w", b"vm.x=1"),
+        (b"runlevel",),
+        (b"=", b"systemctl", b"stop", b"x.service"),
+        (b"start-stop-daemon", b"--stop", b"--signal", b"0", b"--exec", b"/usr/sbin/xd"),
+        (b"start-stop-daemon", b"--stop", b"--signal=0", b"--exec", b"/usr/sbin/xd"),
+        (b"start-stop-daemon", b"-K", b"-s0", b"-x", b"/usr/sbin/xd"),
+        (b"start-stop-daemon", b"--start", b"--test", b"--exec", b"/usr/sbin/xd"),
+        (b"start-stop-daemon", b"-T", b"-x", b"/usr/sbin/xd"),
         (b"udevadm", b"info", b"/sys"),
         (b"nsenter", b"-t", b"1", b"-m", b"/bin/true"),
         (b"nsenter", b"--help"),
@@ -134,3 +152,9 @@ def test_a_call_is_told_with_the_package_and_the_script_that_made_it() -> None:
         ("would run reboot", None),
     ]
     assert read_calls(record(b"@toy prerm")) == ()
+
+
+def test_what_is_recorded_beside_a_call_is_no_further_call() -> None:
+    call = record(b"deb-systemd-invoke", b"stop", b"x.service")
+    beside = record(b"=", b"systemctl", b"stop", b"x.service") + record(b"?", b"sysctl", b"-a")
+    assert recorders.number_of_calls(call + beside) == recorders.number_of_calls(call) == 1

@@ -12,6 +12,7 @@ from aptguard.rehearsal import started_programs, unit_answers
 
 UNANSWERED_CALL: Final = unit_answers.UNANSWERED  # no rehearsal can answer it as the machine does
 UNCLEAR_CALL: Final = started_programs.UNCLEAR_CALL  # what follows from it is not seen
+DONE_CALL: Final = unit_answers.DONE_CALL  # what comes of a call that others decide on
 ACTING_CALL: Final = b"+"  # it would act on the machine; no other call of such a program would
 
 

@@ -17,13 +17,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from aptguard.rehearsal import linux
-from aptguard.rehearsal.call_notes import ACTING_CALL, UNANSWERED_CALL, UNCLEAR_CALL
+from aptguard.rehearsal.call_notes import ACTING_CALL, DONE_CALL, UNANSWERED_CALL, UNCLEAR_CALL
 from aptguard.rehearsal.devices import PRIVATE
 from aptguard.rehearsal.model import DESTRUCTION, REFUSED, UNANSWERED, UNCLEAR, Effect
 from aptguard.rehearsal.module_stand_ins import MODULE_PROGRAMS, module_lines
 from aptguard.rehearsal.network_stand_ins import is_network_program, network_lines
-from aptguard.rehearsal.service_calls import service_effect
+from aptguard.rehearsal.service_calls import only_asks_of_a_daemon, service_effect
 from aptguard.rehearsal.service_stand_ins import service_lines, service_programs
+from aptguard.rehearsal.settings_calls import only_asks_of_settings, sysctl_lines
 from aptguard.rehearsal.storage_call import Meaning, Places
 from aptguard.rehearsal.storage_calls import MOUNT_PROGRAMS, STORAGE_PROGRAMS, read_call
 from aptguard.shown import shown
@@ -47,7 +48,6 @@ def _then(line: bytes) -> bytes:
     return _HEAD + _FIND + line + b"\n"
 
 
-_RUN_AND_SUCCEED = _then(_ORIGINAL + b"\nexit 0")
 _RUN = _then(b"exec " + _ORIGINAL)
 # It copies for all sorts of purposes; only what it writes to a place by name matters.
 _DD = b'#!/bin/sh\ncase "$*" in *of=*) ' + _NOTE + b";; esac\n" + _FIND + b"exec " + _ORIGINAL + b"\n"
@@ -62,7 +62,6 @@ _UDEVADM = _then(b'case "$1" in info|--version|verify) exec ' + _ORIGINAL + b";;
 
 _PROGRAMS: dict[bytes, tuple[str, bytes]] = {
     **{name: ("service", _then(lines)) for name, lines in service_lines(_CALLS, _CALLER).items()},
-    b"deb-systemd-invoke": ("service", _SUCCEED),
     b"initctl": ("service", _SUCCEED),
     b"telinit": ("service", _SUCCEED),
     b"shutdown": ("service", _SUCCEED),
@@ -79,7 +78,7 @@ _PROGRAMS: dict[bytes, tuple[str, bytes]] = {
     b"flash-kernel": ("boot", _SUCCEED),
     **{name: ("kernel", _then(lines)) for name, lines in module_lines(_CALLS, _CALLER).items()},
     **{name: ("network", _then(lines)) for name, lines in network_lines(_CALLS, _CALLER).items()},
-    b"sysctl": ("kernel", _RUN_AND_SUCCEED),
+    b"sysctl": ("kernel", _then(sysctl_lines(_CALLS, _CALLER))),
     # Clients of servers and managers that cannot be reached from inside: they fail here as they would there
     # without the server, and what they would ask for is told.
     **dict.fromkeys(
@@ -99,6 +98,7 @@ _PROGRAMS: dict[bytes, tuple[str, bytes]] = {
 }
 _POLICY = b"/usr/sbin/policy-rc.d"
 _DENY = b"#!/bin/sh\nexit 101\n"
+_ASK_THE_POLICY = frozenset((b"deb-systemd-invoke", b"invoke-rc.d"))
 
 _SERVICE_CALLS = (b"systemctl", b"deb-systemd-invoke", b"service", b"invoke-rc.d")
 _DECIDING_KINDS = {Meaning.UNCLEAR: UNCLEAR, Meaning.DESTROYS: DESTRUCTION}
@@ -176,8 +176,6 @@ def place_recorders(programs: Iterable[Found]) -> tuple[tuple[Placed, ...], tupl
         _write_new(path, text)
     placed: list[Placed] = []
     notes: list[str] = []
-    with contextlib.suppress(FileExistsError):
-        _try_to_replace(_POLICY, _DENY, placed, notes)
     for program in programs:
         if program.is_link:
             _keep_name(program.directory, program.name, notes)
@@ -187,6 +185,9 @@ def place_recorders(programs: Iterable[Found]) -> tuple[tuple[Placed, ...], tupl
             text = stand_in_for(program.name).text
             keep_as = program.name if ORIGINALS in text else None
             _try_to_replace(path, text, placed, notes, keep_as=keep_as)
+    if _ASK_THE_POLICY - {os.path.basename(one.path) for one in placed}:
+        with contextlib.suppress(FileExistsError):
+            _try_to_replace(_POLICY, _DENY, placed, notes)
     return tuple(placed), tuple(notes)
 
 
@@ -242,7 +243,7 @@ def read_calls(data: bytes, places: Places | None = None) -> tuple[tuple[Effect,
 def number_of_calls(data: bytes) -> int:
     """Return how many calls are recorded of those programs that record each of theirs."""
     names = [next((word for word in call if not word.startswith(b"@")), b"") for call in _calls(data)[0]]
-    further = (_UNMOUNTS, *_NOTED_CALLS)  # beside the record of the call itself
+    further = (_UNMOUNTS, DONE_CALL, *_NOTED_CALLS)  # beside the record of the call itself
     return sum(
         name not in further and (name not in _PROGRAMS or _PROGRAMS[name][1].startswith(_HEAD))
         for name in names
@@ -270,8 +271,8 @@ def _effect(call: list[bytes], directory: bytes, places: Places) -> Effect | Non
     if call[0] in _NOTED_CALLS and call[1:]:
         kind = _NOTED_CALLS[call[0]] or _PROGRAMS.get(call[1], ("network", b""))[0]
         return Effect(kind, f"would run {shown(b' '.join(call[1:]))[:500]}")
-    if is_network_program(call[0]) or call[0] in MODULE_PROGRAMS:
-        return None  # it only asks
+    if call[0] == DONE_CALL or is_network_program(call[0]) or call[0] in MODULE_PROGRAMS:
+        return None  # it only asks, or was told as it was called
     leads_to = call[0] == _UNMOUNTS
     name, arguments = b"umount" if leads_to else call[0], call[1:]
     kind = _PROGRAMS.get(name, ("service", b""))[0]
@@ -292,9 +293,10 @@ def _effect(call: list[bytes], directory: bytes, places: Places) -> Effect | Non
 
 def _only_asks(name: bytes, arguments: list[bytes], words: list[bytes]) -> bool:
     match name:
+        case b"runlevel":
+            return True
         case b"sysctl":
-            writing = (b"-w", b"-p", b"--load", b"--system")
-            return not any(b"=" in word or word.startswith(writing) for word in arguments)
+            return only_asks_of_settings(arguments)
         case b"mknod":
             return bool({b"p", b"--help", b"--version"} & set(arguments))
         case b"udevadm":
@@ -306,7 +308,7 @@ def _only_asks(name: bytes, arguments: list[bytes], words: list[bytes]) -> bool:
         case b"systemd-cat" | b"pgrep" | b"pidwait" | b"systemd-detect-virt":  # what the first starts runs
             return True
         case b"start-stop-daemon":
-            return b"--status" in arguments or b"-T" in arguments
+            return only_asks_of_a_daemon(arguments)
     return False
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from getopt import GetoptError, gnu_getopt
 from typing import Final
 
 from aptguard.rehearsal.model import UNCLEAR, Effect
@@ -34,6 +35,13 @@ _NEITHER_STARTS_NOR_STOPS: Final = (b"reset-failed", b"kill", b"set-property")
 _MOUNTS: Final = (b".mount", b".automount", b".swap")
 _NOBODYS: Final = (b"proc-", b"sys-", b"dev-hugepages", b"dev-mqueue", b"run-")
 _DEVICES: Final = (b"/dev/", b"/sys/")
+# Of start-stop-daemon, in the notation of getopt.
+_DAEMON_LETTERS: Final = "HKSVTa:n:op:qr:s:tu:vx:c:N:bmR:g:d:I:k:P:CO:"
+_DAEMON_OPTIONS: Final = (
+    b"help stop start version status startas= name= oknodo pidfile= ppid= pid= quiet chroot= signal= test "
+    b"user= group= chuid= verbose exec= nicelevel= background make-pidfile remove-pidfile retry= chdir= "
+    b"iosched= umask= procsched= no-close output= notify-await notify-timeout="
+).split()
 
 
 def service_effect(name: bytes, arguments: Sequence[bytes], kind: str) -> Effect | None:
@@ -60,6 +68,19 @@ def service_effect(name: bytes, arguments: Sequence[bytes], kind: str) -> Effect
             return None
         return _effect(words, kind)
     return Effect(kind, f"would run {shown(b' '.join((name, *arguments)))[:500]}")
+
+
+def only_asks_of_a_daemon(arguments: Sequence[bytes]) -> bool:
+    """Return whether a call of start-stop-daemon with these arguments neither starts nor stops one."""
+    words = [os.fsdecode(word) for word in arguments]
+    try:
+        options, _ = gnu_getopt(words, _DAEMON_LETTERS, [os.fsdecode(option) for option in _DAEMON_OPTIONS])
+    except GetoptError:
+        return False
+    if {"-T", "--status", "-t", "--test"} & {option for option, _ in options}:
+        return True
+    signals = [value for option, value in options if option in ("-s", "--signal")]
+    return any(signal.strip("0") == "" for signal in signals)
 
 
 def _effect(words: Sequence[bytes], kind: str) -> Effect:

@@ -2,7 +2,8 @@
 """The lines of the stand-ins for systemctl, service, invoke-rc.d, systemd-run and others that start programs.
 
 Calls that act are answered with success: nothing runs inside that could be stopped. Questions are answered by
-unit_answers, and what is to be started is run by started_programs; both are in Perl, which every Debian has.
+unit_answers, what is to be started is run by started_programs, and what is asked of deb-systemd-invoke and
+invoke-rc.d is decided by service_policy; all in Perl, which every Debian has.
 Where systemd does not run on the machine, systemctl is let fail as it does there.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from aptguard.rehearsal import started_programs, unit_answers, virtualization
+from aptguard.rehearsal import service_policy, started_programs, unit_answers, virtualization
 from aptguard.rehearsal.call_notes import UNANSWERED_CALL, UNCLEAR_CALL, noted_as
 
 _PERL: Final = b"/usr/bin/perl"
@@ -31,7 +32,9 @@ def service_lines(calls: bytes, caller: bytes) -> Mapping[bytes, bytes]:
     programs = b"exec " + _PERL + b" " + started_programs.PROGRAM_PATH
     verbs = b"|".join(unit_answers.ONLINE_VERBS)
     systemctl = (
-        b'case "${0##*/}" in systemctl) ;; *) exit 0;; esac\n'
+        b'case "${0##*/}" in systemctl) ;; '
+        # It goes by its name, which the shell cannot give it.
+        b"runlevel) exec " + _PERL + b" -e 'exec {$ARGV[0]} q(runlevel)' \"$o\";; *) exit 0;; esac\n"
         + _BOOTED + b' || { unset SYSTEMD_OFFLINE; exec "$o" "$@"; }\n'
         # Its own offline mode answers the calls that act, and really does those that only change files. Where
         # an option comes first, the verb is known only to who knows which options take a value.
@@ -39,28 +42,25 @@ def service_lines(calls: bytes, caller: bytes) -> Mapping[bytes, bytes]:
         + needs_perl + unanswered + b"; exit 1; }\n"
         + units + b' "$o" "$@"'
     )  # fmt: skip
-    status = (
-        b"if " + _BOOTED + b"; then\n"
-        + needs_perl + unanswered + b"; exit 1; }\n"
-        + units + b' "${o%/*}/systemctl" status "$n"\nfi\n'
-        b'[ ! -e "/etc/init.d/$n" ] || ' + unanswered + b"\n"
-        b'exec "$o" "$@"\n'
-    )  # fmt: skip
+    policy = needs_perl + unclear + b"; exit 0; }\nexec " + _PERL + b" " + service_policy.PROGRAM_PATH
     return {
         b"systemctl": systemctl,
         b"service": (
-            b'n=$1\ncase "$1 $2" in --status-all*) '
+            b'case "$1 $2" in --status-all*) '
             + unanswered
-            + b";; *' status') "
-            + status
-            + b";; esac\nexit 0"
+            + b";; *' status')\nif "
+            + _BOOTED
+            + b"; then\n"
+            + needs_perl
+            + unanswered
+            + b"; exit 1; }\n"
+            + units
+            + b' "${o%/*}/systemctl" status "$1"\nfi\n'
+            b'[ ! -e "/etc/init.d/$1" ] || ' + unanswered + b"\n"
+            b'exec "$o" "$@";; esac\nexit 0'
         ),
-        b"invoke-rc.d": (
-            b"n=; v=\n"
-            b'for a; do case "$a" in --query) ' + unanswered + b"; exit 104;; -*) ;; *) "
-            b'if [ "$n" ]; then v=$a; break; fi; n=$a;; esac; done\n'
-            b'[ "$v" != status ] || {\n' + status + b"}\nexit 0"
-        ),
+        b"deb-systemd-invoke": policy + b' deb-systemd-invoke "$o" "$@"',
+        b"invoke-rc.d": policy + b' invoke-rc.d "$o" "$@"',
         **{
             name: needs_perl + unclear + b"; exit 0; }\n" + programs + b" " + name + b' "$o" "$@"'
             for name in (b"start-stop-daemon", b"systemd-run", b"systemd-cat")
@@ -80,5 +80,6 @@ def service_programs(calls: bytes) -> tuple[tuple[bytes, bytes], ...]:
             (unit_answers.PROGRAM_PATH, unit_answers.PROGRAM),
             (started_programs.PROGRAM_PATH, started_programs.PROGRAM),
             (virtualization.PROGRAM_PATH, virtualization.PROGRAM),
+            (service_policy.PROGRAM_PATH, service_policy.PROGRAM),
         )
     )

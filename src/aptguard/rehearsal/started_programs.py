@@ -32,13 +32,16 @@ sub start_stop_daemon {
 		-k --umask -O --output --notify-timeout);
 	my ($option) = sorted_out(\%takes, 1, @arguments);
 	my $has = sub { grep { $option->{$_} } @_ };
-	run_original() if $has->(qw(-H --help -V --version -t --test));
-	if ($has->('-T', '--status')) {
+	run_original() if $has->(qw(-H --help -V --version));
+	# They ask whether it runs; of what a missing pidfile names, none does.
+	my $stops = $has->('-K', '--stop');
+	my $sends_nothing = grep { /^\+?0+\z/ } all_of($option, '-s', '--signal');
+	if ($has->('-T', '--status', '-t', '--test') || $stops && $sends_nothing) {
 		my ($file) = all_of($option, '-p', '--pidfile');
-		record('?', $name, @arguments) if !defined $file || -e $file;
+		record('?', $name, @arguments) if !defined $file || -e $file || $has->('--pid');
 		run_original();
 	}
-	exit 0 if $has->('-K', '--stop');
+	exit 0 if $stops;
 	run_original() if !$has->('-S', '--start') || $has->('-r', '--chroot');
 	my ($program) = (all_of($option, '-a', '--startas'), all_of($option, '-x', '--exec'));
 	exit 0 if defined $program && is_own($program);

@@ -15,6 +15,8 @@ from aptguard.rehearsal.devices import PRIVATE
 from aptguard.rehearsal.unit_states import ANSWERS, QUESTIONS, STATES
 
 UNANSWERED: Final = b"?"
+# What came of a call that others decide on (see service_policy).
+DONE_CALL: Final = b"="
 PROGRAM_PATH: Final = PRIVATE + b"/units.pl"
 # Verbs whose answer is not in the unit files alone; without any, systemctl lists units.
 ONLINE_VERBS: Final = (
@@ -155,19 +157,26 @@ my %becomes = (start => 'active', restart => 'active', 'reload-or-restart' => 'a
 my %changed;
 sub note_call {
 	my ($program, @call) = @_;
+	($program, @call) = @call if $program eq '@DONE@';
 	my ($option, @names) = sorted_out(\%takes, 1, @call);
 	return if $option->{'--user'} || $option->{'--root'} || $option->{'-M'} || $option->{'--machine'};
 	my $verb;
-	if ($program eq 'systemctl' || $program eq 'deb-systemd-invoke') {
+	if ($program eq 'systemctl') {
 		$verb = shift @names;
 		if ($option->{'--now'}) {
 			if ($verb eq 'enable') { s{.*/}{}s for @names }
 			$verb = $verb eq 'enable' ? 'start' : $verb =~ /^(?:disable|mask)\z/ ? 'stop' : '';
 		}
-	} elsif ($program eq 'service' || $program eq 'invoke-rc.d') {
+	} elsif ($program eq 'service' || $program eq 'invoke-rc.d' && $_[0] ne $program) {
 		(my $name, $verb) = @names;
+		$name =~ s/\.sh\z//;
 		@names = ($name);
 		$verb = 'restart' if $option->{'--full-restart'};
+		if ($verb eq 'force-reload') {
+			@names = grep { can_reload($_) eq 'no' } map { known($_) } @names;
+			$verb = 'restart';
+		}
+		$verb = 'kill' if $verb eq 'force-stop';
 	} else { return }
 	my $state = $becomes{$verb} or return;
 	@names = keys %unit if $state eq 'everything' || $state eq 'reset' && !@names;
@@ -196,6 +205,20 @@ sub of {
 		? ('active', $id =~ /\.service\z/ ? 'running' : 'active', undef, undef)
 		: ('inactive', 'dead', 0, 'success');
 	return \%one;
+}
+
+# systemd knows it of units that it has loaded, else it is in their files (service_can_reload() in systemd's
+# src/core/service.c; of init scripts usage_contains_reload() in src/sysv-generator/sysv-generator.c).
+sub can_reload {
+	my ($id) = @_;
+	return $unit{$id}{CanReload} if length $unit{$id}{CanReload};
+	my $file = file_of($id);
+	return $id =~ /\.mount\z/ ? 'yes' : 'no' if !defined $file || $id !~ /\.service\z/;
+	my $usage = qr/^(?![ \t]*#).*usage.*(?:\\\n.*)*?[{|]reload[|}"]/im;
+	return slurp($file) =~ $usage ? 'yes' : 'no' if $file =~ m{^/etc/init\.d/};
+	my @parts = ($file, map { glob "\Q$_/$id\E.d/*.conf" } @places);
+	my $reloads = qr/^\s*(?:ExecReload\s*=\s*\S|Type\s*=\s*notify-reload\b)/m;
+	return (grep { slurp($_) =~ $reloads } @parts) ? 'yes' : 'no';
 }
 
 my $quiet = $has->('-q', '--quiet');
@@ -241,7 +264,7 @@ sub file_state {
 if ($verb eq 'show') {
 	my @wanted = map { split /,/ } map { @{$option->{$_} || []} } qw(-p --property -P);
 	my @order = qw(Type MainPID Result Id Names Description LoadState ActiveState SubState FragmentPath
-		SourcePath UnitFileState);
+		SourcePath UnitFileState CanReload);
 	my %order = map { $_ => 1 } @order;
 	unanswered(0) if !@words || !@wanted || grep { !$order{$_} } @wanted;
 	my %asked = map { $_ => 1 } @wanted;
@@ -250,7 +273,8 @@ if ($verb eq 'show') {
 	for my $one (map { of($_) } map { known($_) } @words) {
 		print "\n" if $further++;
 		for my $name (grep { $asked{$_} } @order) {
-			my $value = $name eq 'UnitFileState' ? file_state($one->{Id}) : $one->{$name};
+			my $value = $name eq 'UnitFileState' ? file_state($one->{Id})
+				: $name eq 'CanReload' ? can_reload($one->{Id}) : $one->{$name};
 			my $of_services = $name =~ /^(?:Type|MainPID|Result)\z/;
 			next if $of_services && $one->{Id} !~ /\.(?:service|mount|socket|swap|timer)\z/;
 			unanswered(0) if $of_services && !defined $value && $one->{LoadState} ne 'not-found';
@@ -275,7 +299,8 @@ if ($verb eq 'list-units') {
 		next if !@states && $one->{ActiveState} eq 'inactive' && !$has->('-a', '--all');
 		push @rows, [$id, @state, $one->{Description}];
 	}
-	my $legend = !$has->('--no-legend') && ($option->{'--legend'} || [1])->[0] !~ /^(?:0|no|false|n|off)\z/;
+	my $wants_legend = ($option->{'--legend'} || [$quiet ? 'no' : 'yes'])->[-1];
+	my $legend = !$has->('--no-legend') && $wants_legend !~ /^(?:0|no|false|n|off)\z/;
 	unshift @rows, [qw(UNIT LOAD ACTIVE SUB DESCRIPTION)] if $legend;
 	my @width = map { my $column = $_; my $widest = 0;
 		for (@rows) { $widest = length $_->[$column] if length $_->[$column] > $widest } $widest } 0 .. 3;
@@ -303,6 +328,7 @@ unanswered(0);
 """.replace(b"@VERBS@", b" ".join(ONLINE_VERBS))
     .replace(b"@OPTIONS@", b" ".join(OPTIONS_WITH_VALUES))
     .replace(b"@STATES@", STATES)
+    .replace(b"@DONE@", DONE_CALL)
     .replace(b"@QUESTIONS@", QUESTIONS)
     .replace(b"@ANSWERS@", ANSWERS)
 )

@@ -25,7 +25,8 @@ ANSWERS: Final = PRIVATE + b"/answers-on-units"
 STATES: Final = PRIVATE + b"/units"
 _MOST_BYTES: Final = 3 << 20
 _PROPERTIES: Final = (
-    "Id,Names,Description,LoadState,ActiveState,SubState,FragmentPath,SourcePath,Type,MainPID,Result"
+    "Id,Names,Description,LoadState,ActiveState,SubState,FragmentPath,SourcePath,Type,MainPID,Result,"
+    "CanReload"
 )
 # What systemctl says of a unit that does not exist differs by its version: so it is asked. Everything ends
 # with this process, also by SIGKILL: timeout(1) would make a process group of its own, and no child inherits
