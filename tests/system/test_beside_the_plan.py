@@ -90,7 +90,10 @@ def test_scripts_that_would_run_outside_of_the_other_root_are_stopped_with_a_way
     before = len(reports(sound))
     done = sound.run(command, check=False)
     words = " ".join((done.stdout + done.stderr).split())  # apt gives dpkg a terminal of its own
-    assert done.returncode != 0 and "BLOCKED - nothing has been changed" in words
+    # What DPKG_FORCE says is only heard by dpkg's own hook, before each call of a run.
+    own = "this call of dpkg has changed nothing" if "apt-get" in command else "nothing has been changed"
+    assert done.returncode != 0
+    assert "BLOCKED - nothing has been changed" in words or f"BLOCKED - {own}" in words, words
     assert sound.exists(TREASURE)
     assert len(reports(sound)) == before + 1
     assert "aptguard pause --for" in words or "say --root" in words

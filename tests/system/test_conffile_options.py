@@ -33,11 +33,8 @@ def machine(version: str, aptguard_deb: str, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture
 def changed(machine: Guest) -> Guest:
     """The machine with version 1.0, its conffile changed, and nothing protected."""
-    machine.run(
-        f"rm -f {SETTING} /etc/aptguard/policy.d/vault.toml\n"
-        "dpkg -P vault >/dev/null 2>&1 || true\n"
-        "dpkg -i /root/vault-1.0.deb /root/other.deb >/dev/null 2>&1"
-    )
+    machine.run(f"rm -f {SETTING} /etc/aptguard/policy.d/vault.toml; dpkg -P vault")
+    machine.run("dpkg -i /root/vault-1.0.deb /root/other.deb")
     machine.write(VAULT, "ours\n")
     return machine
 

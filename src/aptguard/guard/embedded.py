@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 from aptguard.guard.errors import GuardError
@@ -60,6 +61,11 @@ def _follow_detached(guard: Guard) -> None:
     It must not keep apt's terminal or a pipe open, and no ^C, and no SIGTERM to all of a service or session,
     may end it before apt.
     """
+    # A thread may still take away what a rehearsal has left; a child of several threads is none to rely on
+    # (os.fork() of Python 3.12 says so on stderr). Nor would this process end before they do.
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread():
+            thread.join()
     if os.fork():
         return
     try:
