@@ -77,6 +77,17 @@ def test_what_apt_does_not_run_before_unpacking_is_not_rehearsed(machine: Guest,
     assert done.returncode == 0 and machine.exists(TREASURE), done.stdout + done.stderr
 
 
+def test_a_debconf_that_cannot_run_the_config_scripts_leaves_the_verdict_unknown(
+    machine: Guest, toys: Path
+) -> None:
+    machine.run("mv /usr/sbin/dpkg-preconfigure /root/kept; ln -s /bin/false /usr/sbin/dpkg-preconfigure")
+    deb = machine.copy_in(built(toys, EARLY, "true"), "/root/toy.deb")
+    done = machine.run(["aptguard", "check", "install", deb], check=False)
+    assert done.returncode not in (0, 10), done.stdout + done.stderr
+    machine.run("rm /usr/sbin/dpkg-preconfigure")
+    assert machine.run(["aptguard", "check", "install", deb], check=False).returncode == 0
+
+
 def test_check_sees_what_a_config_script_would_destroy(machine: Guest, toys: Path) -> None:
     deb = machine.copy_in(built(toys, EARLY, "true"), "/root/toy.deb")
     done = machine.run(["aptguard", "check", "install", deb], check=False)

@@ -26,8 +26,14 @@ DPKG = b"/usr/bin/dpkg"
 # Answers what a person would be asked, and nothing else: --force-confnew and --force-confdef go before it
 # (promptconfaction in dpkg's configure.c), also those of dpkg.cfg and DPKG_FORCE, which only dpkg knows.
 KEEP_CONFFILES = b"--force-confold"
-# Its failure ends no run of apt's either: debconf's hook ends with "|| true".
-_PRECONFIGURE = (b"/bin/sh", b"-c", b'/usr/sbin/dpkg-preconfigure "$@" || true', b"sh")
+# apt's hook may outlive debconf. A config script that fails is no failure of this program; if this one fails,
+# which apt's hook would hide, nobody has seen what those scripts do.
+_PRECONFIGURE = (
+    b"/bin/sh",
+    b"-c",
+    b'[ ! -x /usr/sbin/dpkg-preconfigure ] || /usr/sbin/dpkg-preconfigure "$@"',
+    b"sh",
+)
 _REMOVE = (
     b"--force-depends",
     b"--force-remove-essential",
